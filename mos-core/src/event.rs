@@ -1,0 +1,309 @@
+//! Events, hooks and sides, and the trait by which the stack tells the layer above.
+//!
+//! An event is cheap when nobody asked: a flow carries one word of interest, and what a packet raised is ANDed with it.
+
+use crate::reassembly::Span;
+use crate::stack::{FlowCx, PacketCx};
+
+/// One of the two endpoints of a flow. The client sent the first SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Side {
+    /// MOS_SIDE_CLI.
+    Client = 0,
+    /// MOS_SIDE_SVR.
+    Server = 1,
+}
+
+impl Side {
+    /// Both, client first.
+    pub const BOTH: [Self; 2] = [Self::Client, Self::Server];
+
+    /// The peer.
+    #[inline]
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+/// Where in a packet's way an event is raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// MOS_HK_SND: the sender's half is updated, the receiver's not yet; the packet may be edited or dropped.
+    Snd,
+    /// MOS_HK_RCV: the receiver's half is updated.
+    Rcv,
+    /// MOS_NULL: neither; events of the stream, and packets without a flow.
+    Null,
+}
+
+/// The built-in events, with mOS's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Event {
+    /// MOS_ON_PKT_IN: a packet.
+    PktIn = 0x1,
+    /// MOS_ON_CONN_START: the first SYN, at its sender and at its receiver.
+    ConnStart = 0x4,
+    /// MOS_ON_CONN_NEW_DATA: the readable part of a side's stream grew.
+    NewData = 0x10,
+    /// MOS_ON_ERROR: something was not as it should be; see [`ErrorReason`].
+    Error = 0x20,
+    /// MOS_ON_TCP_STATE_CHANGE: an endpoint's state changed.
+    TcpStateChange = 0x80,
+    /// MOS_ON_ORPHAN: a packet that belongs to no flow.
+    Orphan = 0x100,
+    /// MOS_ON_REXMIT: an endpoint was sent something again.
+    Rexmit = 0x200,
+    /// MOS_ON_CONN_END: the flow is over.
+    ConnEnd = 0x400,
+}
+
+/// A set of (hook, event) pairs: what was raised, or what somebody wants to hear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Interest(u16);
+
+impl Interest {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Somebody may read the bytes that the client receives.
+    pub const BUFFER_CLIENT: Self = Self(1 << 12);
+    /// Somebody may read the bytes that the server receives.
+    pub const BUFFER_SERVER: Self = Self(1 << 13);
+    /// Somebody wants to know how the flow ended, once.
+    pub const END: Self = Self(1 << 14);
+    /// Somebody wants bytes kept after they were read.
+    pub const HISTORY: Self = Self(1 << 15);
+
+    const SND: u16 = 0x1f;
+    const RCV_SHIFT: u16 = 5;
+    const ORDER: [Event; 5] = [Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd];
+
+    /// The pair of `hook` and `event`; empty if that event is never raised there for a flow.
+    #[must_use]
+    pub const fn of(hook: Hook, event: Event) -> Self {
+        let bit = match event {
+            Event::PktIn => 0,
+            Event::ConnStart => 1,
+            Event::TcpStateChange => 2,
+            Event::Rexmit => 3,
+            Event::ConnEnd => 4,
+            Event::NewData if matches!(hook, Hook::Null) => return Self(1 << 10),
+            Event::Error if matches!(hook, Hook::Null) => return Self(1 << 11),
+            _ => return Self::NONE,
+        };
+        match hook {
+            Hook::Snd => Self(1 << bit),
+            Hook::Rcv => Self(1 << (bit + Self::RCV_SHIFT)),
+            Hook::Null => Self::NONE,
+        }
+    }
+
+    /// `event` at both packet hooks.
+    #[must_use]
+    pub const fn both(event: Event) -> Self {
+        Self(Self::of(Hook::Snd, event).0 | Self::of(Hook::Rcv, event).0)
+    }
+
+    /// Whether anybody may read the bytes that `side` receives.
+    #[must_use]
+    pub const fn buffer(side: Side) -> Self {
+        match side {
+            Side::Client => Self::BUFFER_CLIENT,
+            Side::Server => Self::BUFFER_SERVER,
+        }
+    }
+
+    /// Whether the sets have something in common.
+    #[inline]
+    #[must_use]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether the set is empty.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What the sets have in common.
+    #[inline]
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Both sets together.
+    #[inline]
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The set without the pairs of `other`.
+    #[inline]
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// The pairs of one hook.
+    #[inline]
+    #[must_use]
+    pub const fn at(self, hook: Hook) -> Self {
+        match hook {
+            Hook::Snd => Self(self.0 & Self::SND),
+            Hook::Rcv => Self(self.0 & Self::SND << Self::RCV_SHIFT),
+            Hook::Null => Self(self.0 & (1 << 10 | 1 << 11)),
+        }
+    }
+
+    /// The events at one packet hook, in the order in which they are dispatched.
+    pub fn events(self, hook: Hook) -> impl Iterator<Item = Event> {
+        let shift = if hook == Hook::Rcv { Self::RCV_SHIFT } else { 0 };
+        let bits = if hook == Hook::Null { 0 } else { self.0 >> shift & Self::SND };
+        Self::ORDER.into_iter().enumerate().filter(move |(at, _)| bits & 1 << at != 0).map(|(_, event)| event)
+    }
+}
+
+/// What an ERROR event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorReason {
+    /// A segment outside the window that its receiver advertised (RFC 9293 3.10.7.4); not stored.
+    Window,
+    /// A segment with an old time stamp (RFC 7323 5.3); not stored.
+    Timestamp,
+    /// A reset that its receiver would not accept (RFC 9293 3.10.7.4, RFC 5961 3.2); ignored.
+    Reset,
+    /// A handshake segment that fits nothing seen before; ignored.
+    Handshake,
+    /// A segment without ACK where every segment has one (RFC 9293 3.10.7.4); ignored.
+    NoAck,
+    /// Data or a FIN beyond the sender's FIN; ignored.
+    BeyondFin,
+    /// Bytes of the stream that will never be seen: reading goes on behind them.
+    Gap(Span),
+    /// Bytes that nobody read in time and that made room for later ones.
+    Overrun(Span),
+    /// An overlap whose bytes differ from those seen before.
+    Conflict(Span),
+}
+
+impl ErrorReason {
+    /// The number of reasons.
+    pub const COUNT: usize = 9;
+    /// The names of the reasons, by index.
+    pub const NAMES: [&'static str; Self::COUNT] =
+        ["window", "timestamp", "reset", "handshake", "no_ack", "beyond_fin", "gap", "overrun", "conflict"];
+
+    /// A dense number for counters.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Window => 0,
+            Self::Timestamp => 1,
+            Self::Reset => 2,
+            Self::Handshake => 3,
+            Self::NoAck => 4,
+            Self::BeyondFin => 5,
+            Self::Gap(_) => 6,
+            Self::Overrun(_) => 7,
+            Self::Conflict(_) => 8,
+        }
+    }
+
+    /// The name of the reason, in snake case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EndReason {
+    /// Both sides closed in order.
+    Fin,
+    /// A valid reset.
+    Rst,
+    /// No packet came for the time its state allows.
+    Timeout,
+    /// Its endpoints began another connection.
+    Reuse,
+    /// The table was full and this flow had to go.
+    Evicted,
+    /// Nobody monitors it any more.
+    Stopped,
+    /// The stack was shut down, or the capture ended.
+    Shutdown,
+}
+
+impl EndReason {
+    /// The number of reasons.
+    pub const COUNT: usize = 7;
+    /// The names of the reasons, by index.
+    pub const NAMES: [&'static str; Self::COUNT] = ["fin", "rst", "timeout", "reuse", "evicted", "stopped", "shutdown"];
+
+    /// The name of the reason, in snake case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// What the layer above wants of a new flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Attachment {
+    /// What is to be told.
+    pub interest: Interest,
+    /// A number that the layer above knows the flow's handlers by.
+    pub table: u8,
+}
+
+/// The layer above, as the stack sees it. The stack is borrowed by the context for as long as a call lasts.
+pub trait Observer {
+    /// Whether every IP packet is to be shown (MOS_SOCK_MONITOR_RAW).
+    fn wants_packets(&self) -> bool;
+
+    /// Whether flows are to be tracked at all (MOS_SOCK_MONITOR_STREAM).
+    fn wants_flows(&self) -> bool;
+
+    /// An IP packet, before anything else looks at it.
+    fn on_packet(&mut self, cx: &mut PacketCx<'_>);
+
+    /// A packet that would begin a flow. `None`: nobody wants it.
+    fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment>;
+
+    /// The flow of an accepted packet exists now.
+    fn on_attach(&mut self, cx: &mut FlowCx<'_>);
+
+    /// An IP packet that belongs to no flow.
+    fn on_orphan(&mut self, cx: &mut PacketCx<'_>);
+
+    /// Events of a flow that somebody is interested in: `events` holds only pairs of `hook`.
+    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest);
+
+    /// ERROR for `side`.
+    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason);
+
+    /// NEW_DATA for `side`.
+    fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side);
+
+    /// The flow is over; all its CONN_END events were raised. Last call with this flow.
+    fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason);
+
+    /// The readers of `side` of flows with handlers `table`, one bit each. Bit `n` is reader `n`.
+    fn readers(&self, table: u8, side: Side) -> u16;
+
+    /// Bytes behind the slowest reader that are to be kept, for flows with handlers `table`.
+    fn history_bytes(&self, table: u8) -> u64;
+}

@@ -1,0 +1,101 @@
+//! The name of a flow: its two endpoints, sorted, so that both directions have the same one; and the hash of it.
+//!
+//! The hash is seeded and not linear in the input, so nobody can construct collisions from outside. (The symmetric
+//! Toeplitz hash that network cards offer has 65,536 values per million flows and can be collided by anyone.)
+
+use crate::wire::{NO_VLAN, Packet};
+
+/// Marks the key of an IPv6 flow; an IPv4 word never has it.
+const V6: u64 = 1 << 63;
+
+/// Two sorted endpoints. An IPv4 key is exact; an IPv6 key holds keyed digests of the endpoints, so equality must be
+/// confirmed with the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowKey {
+    low: u64,
+    high: u64,
+}
+
+impl FlowKey {
+    /// The key of no packet: what a closed flow carries until its slot is used again.
+    pub const NONE: Self = Self { low: u64::MAX, high: u64::MAX };
+
+    /// Whether this names an IPv6 flow.
+    #[inline]
+    #[must_use]
+    pub fn is_v6(self) -> bool {
+        self.low & V6 != 0
+    }
+}
+
+/// A packet's key, and which of the two sorted endpoints sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketKey {
+    /// The flow that the packet belongs to.
+    pub key: FlowKey,
+    /// 32 bits of the key's hash: the tag in the flow table.
+    pub tag: u32,
+    /// The packet came from the higher endpoint.
+    pub from_high: bool,
+}
+
+/// Makes keys and hashes under one seed.
+#[derive(Clone, Copy, Debug)]
+pub struct Hasher {
+    seed: [u64; 2],
+    vlan_tracking: bool,
+}
+
+impl Hasher {
+    /// A hasher under `seed`; with `vlan_tracking` the innermost VLAN id is part of the key.
+    #[must_use]
+    pub fn new(seed: u64, vlan_tracking: bool) -> Self {
+        // Any fixed odd constants do: they keep a zero operand out of the multiplication.
+        Self { seed: [seed ^ 0x9e37_79b9_7f4a_7c15, seed.rotate_left(29) ^ 0xd6e8_feb8_6659_fd93], vlan_tracking }
+    }
+
+    /// The key of a decoded TCP packet.
+    #[inline]
+    #[must_use]
+    pub fn key(&self, packet: &Packet, frame: &[u8]) -> PacketKey {
+        let (source, destination) = if packet.ip_version == 4 {
+            (
+                u64::from(packet.src_v4) << 16 | u64::from(packet.src_port),
+                u64::from(packet.dst_v4) << 16 | u64::from(packet.dst_port),
+            )
+        } else {
+            (
+                self.endpoint_v6(packet.src_v6(frame), packet.src_port),
+                self.endpoint_v6(packet.dst_v6(frame), packet.dst_port),
+            )
+        };
+        let from_high = source > destination;
+        let (low, mut high) = if from_high { (destination, source) } else { (source, destination) };
+        if self.vlan_tracking && packet.vlan != NO_VLAN {
+            // Bits 48 to 60 are free in an IPv4 word; in an IPv6 word they are hash bits and may as well be mixed.
+            high ^= (u64::from(packet.vlan) | 0x1000) << 48;
+        }
+        let key = FlowKey { low, high };
+        PacketKey { key, tag: self.tag(key), from_high }
+    }
+
+    #[inline]
+    fn tag(&self, key: FlowKey) -> u32 {
+        let mixed = fold(key.low ^ self.seed[0], key.high ^ self.seed[1]);
+        (mixed ^ mixed >> 32) as u32
+    }
+
+    fn endpoint_v6(&self, address: [u8; 16], port: u16) -> u64 {
+        let value = u128::from_be_bytes(address);
+        let digest = fold((value >> 64) as u64 ^ self.seed[0], value as u64 ^ self.seed[1]);
+        fold(digest ^ self.seed[1], u64::from(port) ^ self.seed[0]) | V6
+    }
+}
+
+/// The 128-bit product of the operands, folded to 64 bits: cheap, and every output bit depends on every input bit.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}

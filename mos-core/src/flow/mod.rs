@@ -1,0 +1,11 @@
+//! Flows: how they are named, where they live, and when they end by themselves.
+
+pub mod key;
+pub mod record;
+pub mod table;
+pub mod timer;
+
+pub use key::{FlowKey, Hasher};
+pub use record::{Cold, FlowFlags, Half, HalfFlags, Hot};
+pub use table::{FlowId, FlowTable, NO_SLOT};
+pub use timer::TimerWheel;

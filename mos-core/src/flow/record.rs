@@ -1,0 +1,281 @@
+//! What is kept of a flow: one cache line that the established state reads and writes, and a cold part for the rest.
+
+use smallvec::SmallVec;
+
+use crate::event::{EndReason, Interest, Side};
+use crate::flow::key::FlowKey;
+use crate::reassembly::BufferId;
+use crate::tcp::{Segment, TcpState};
+use crate::time::Timestamp;
+use crate::wire::SeqNum;
+
+macro_rules! flags {
+    ($(#[$meta:meta])* $name:ident { $($(#[$flag_meta:meta])* $flag:ident = $bit:expr;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub struct $name(u8);
+
+        impl $name {
+            $($(#[$flag_meta])* pub const $flag: Self = Self(1 << $bit);)*
+
+            /// Whether any of `flags` is set.
+            #[inline]
+            #[must_use]
+            pub fn any(self, flags: Self) -> bool {
+                self.0 & flags.0 != 0
+            }
+
+            /// Whether all of `flags` are set.
+            #[inline]
+            #[must_use]
+            pub fn all(self, flags: Self) -> bool {
+                self.0 & flags.0 == flags.0
+            }
+
+            /// Sets `flags`.
+            #[inline]
+            pub fn set(&mut self, flags: Self) {
+                self.0 |= flags.0;
+            }
+
+            /// Clears `flags`.
+            #[inline]
+            pub fn clear(&mut self, flags: Self) {
+                self.0 &= !flags.0;
+            }
+        }
+
+        impl core::ops::BitOr for $name {
+            type Output = Self;
+
+            fn bitor(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+        }
+    };
+}
+
+flags! {
+    /// Properties of one emulated endpoint.
+    HalfFlags {
+        /// The endpoint exists: for the server half, a first packet has reached it.
+        EXISTS = 0;
+        /// `rcv_nxt` is known.
+        SYNCED = 1;
+        /// `rcv_nxt` was guessed from a segment without SYN; a SYN may still correct it.
+        GUESSED = 2;
+        /// Something beyond `rcv_nxt` is known to have been sent: a hole is open.
+        HOLE = 3;
+        /// The direction has a stream buffer.
+        BUFFERED = 4;
+        /// The direction has data for the end of the burst.
+        PENDING = 5;
+        /// `edge` is known: the endpoint has advertised a window whose scale is known.
+        WINDOW = 6;
+        /// A frame of this sender had a right checksum, so wrong ones are no artefact of the capture (D13).
+        CHECKSUMS = 7;
+    }
+}
+
+flags! {
+    /// Properties of a flow.
+    FlowFlags {
+        /// Both halves are established and without holes: the short way applies.
+        FAST = 0;
+        /// The client is the higher of the two sorted endpoints.
+        CLIENT_IS_HIGH = 1;
+        /// The server half is found under a key of its own: a first-packet callback rewrote the addresses.
+        TRANSLATED = 2;
+        /// Both SYNs were seen, so window scales are known.
+        SCALES_KNOWN = 3;
+        /// Timestamps are in use (RFC 7323): both SYNs carried the option, or a first segment did.
+        TIMESTAMPS = 4;
+        /// The handshake is not complete.
+        HALF_OPEN = 5;
+        /// The flow has an entry among the extras.
+        EXTRAS = 6;
+        /// The first packet seen was no SYN.
+        MIDSTREAM = 7;
+    }
+}
+
+/// One emulated endpoint, as the established state needs it. Names are those of RFC 9293 3.3.1, seen from this endpoint.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Half {
+    /// RCV.NXT: the next sequence number expected from the peer.
+    pub rcv_nxt: SeqNum,
+    /// The highest acknowledgment number this endpoint sent, as far as its peer was seen to send.
+    pub ack: SeqNum,
+    /// The right edge of the widest window this endpoint advertised.
+    pub edge: SeqNum,
+    /// TS.Recent (RFC 7323 4.3): the time stamp that later segments of the peer must not lie before.
+    pub ts_recent: u32,
+    /// The endpoint's state.
+    pub state: TcpState,
+    /// Its properties.
+    pub flags: HalfFlags,
+    /// Rcv.Wind.Shift: the scale of the windows this endpoint advertises (RFC 7323 2).
+    pub window_shift: u8,
+    /// Bits about this endpoint that only the slow path needs.
+    pub slow: SlowFlags,
+}
+
+flags! {
+    /// Properties of one endpoint that only the slow path looks at.
+    SlowFlags {
+        /// The endpoint sent a FIN; its number is known.
+        FIN_SENT = 0;
+        /// The endpoint's initial sequence number is known.
+        ISS = 1;
+        /// Data beyond `rcv_nxt` came with a SYN and waits for an acknowledgment (D3).
+        HELD = 2;
+        /// `ts_recent` is valid.
+        TS_RECENT = 3;
+        /// `ack` is valid: the endpoint has acknowledged something.
+        ACKED = 4;
+        /// The endpoint's SYN offered window scaling.
+        SCALE_OFFERED = 5;
+        /// The endpoint's SYN offered timestamps.
+        TIMESTAMPS_OFFERED = 6;
+        /// The endpoint's SYN permitted selective acknowledgments.
+        SACK_OFFERED = 7;
+    }
+}
+
+/// The line that every packet of a flow touches. The endpoint's stream offsets are not here: they follow from
+/// `rcv_nxt` and the last known pair in [`ColdHalf`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Hot {
+    /// The flow's name, [`FlowKey::NONE`] once it is closed.
+    pub key: FlowKey,
+    /// Client and server.
+    pub half: [Half; 2],
+    /// When the last packet came, in ticks of 1 ms, modulo 2^32.
+    pub last_seen: u32,
+    /// What anybody wants to hear of this flow.
+    pub interest: Interest,
+    /// The set of handlers, as numbered by the layer above.
+    pub table: u8,
+    /// Properties of the flow.
+    pub flags: FlowFlags,
+}
+
+const _: () = assert!(size_of::<Hot>() == 64, "the packet path pays for every further line");
+
+/// What one endpoint needs beyond the hot line.
+#[derive(Debug)]
+pub struct ColdHalf {
+    /// ISS: the endpoint's own initial sequence number.
+    pub iss: SeqNum,
+    /// The highest sequence number this endpoint is known to have sent, plus one.
+    pub snd_max: SeqNum,
+    /// The highest acknowledgment number this endpoint sent, even of what was never captured.
+    pub ack_seen: SeqNum,
+    /// The number of the endpoint's own FIN.
+    pub fin_seq: SeqNum,
+    /// A sequence number of the peer whose stream offset is known ...
+    pub sync_seq: SeqNum,
+    /// ... and that offset.
+    pub sync_offset: u64,
+    /// Bytes of the stream this endpoint receives that were never seen.
+    pub gap_bytes: u64,
+    /// Bytes that this endpoint was sent again.
+    pub retransmitted_bytes: u64,
+    /// Segments that brought this endpoint something again.
+    pub retransmits: u32,
+    /// Overlaps with other bytes than before.
+    pub conflicts: u32,
+    /// The stream buffer, if [`HalfFlags::BUFFERED`].
+    pub buffer: Option<BufferId>,
+    /// The endpoint's port.
+    pub port: u16,
+    /// The maximum segment size of its SYN, in bytes; 0 if it had none.
+    pub mss: u16,
+}
+
+/// What the established state does not touch.
+#[derive(Debug)]
+pub struct Cold {
+    /// When the first packet came.
+    pub created: Timestamp,
+    /// Client and server.
+    pub half: [ColdHalf; 2],
+    /// Client and server address of an IPv4 flow, in host order.
+    pub v4: [u32; 2],
+    /// The flow is IPv6; the table has its addresses.
+    pub is_v6: bool,
+    /// Counts the flows that have lived in this slot.
+    pub generation: u32,
+    /// The tag under which the flow is in the table.
+    pub tag: u32,
+    /// Who received the last packet: destruction begins with that side.
+    pub last_receiver: Side,
+    /// Why the flow ended, once it has.
+    pub end: Option<EndReason>,
+}
+
+/// What hardly any flow has.
+#[derive(Clone, Debug, Default)]
+pub struct Extras {
+    /// The key under which the server half is found, if callbacks translated the first packet.
+    pub server_key: Option<(FlowKey, u32)>,
+    /// Initial sequence numbers of further SYN|ACKs (D11).
+    pub other_syn_acks: SmallVec<[SeqNum; 4]>,
+    /// A SYN that would start a new connection on these endpoints, if its answer comes (D10).
+    pub reuse: Option<ReuseSyn>,
+}
+
+/// What a SYN said that is not believed yet.
+#[derive(Clone, Copy, Debug)]
+pub struct ReuseSyn {
+    /// Who sent it.
+    pub side: Side,
+    /// Its sequence number.
+    pub seq: SeqNum,
+    /// All of it.
+    pub segment: Segment,
+}
+
+impl Half {
+    /// An endpoint that nothing has reached yet.
+    pub const NEW: Self = Self {
+        rcv_nxt: SeqNum(0),
+        ack: SeqNum(0),
+        edge: SeqNum(0),
+        ts_recent: 0,
+        state: TcpState::Listen,
+        flags: HalfFlags(0),
+        window_shift: 0,
+        slow: SlowFlags(0),
+    };
+}
+
+impl ColdHalf {
+    /// An endpoint that nothing has reached yet.
+    pub const NEW: Self = Self {
+        iss: SeqNum(0),
+        snd_max: SeqNum(0),
+        ack_seen: SeqNum(0),
+        fin_seq: SeqNum(0),
+        sync_seq: SeqNum(0),
+        sync_offset: 0,
+        gap_bytes: 0,
+        retransmitted_bytes: 0,
+        retransmits: 0,
+        conflicts: 0,
+        buffer: None,
+        port: 0,
+        mss: 0,
+    };
+
+    /// The stream offset of the peer's sequence number `seq`, which lies within 2 GiB of the last known pair; numbers
+    /// before the stream's first byte count as 0.
+    #[inline]
+    #[must_use]
+    pub fn offset_of(&self, seq: SeqNum) -> u64 {
+        self.sync_offset.saturating_add_signed(i64::from(seq.distance(self.sync_seq)))
+    }
+}

@@ -1,0 +1,359 @@
+//! Where flows live: a slab of slots, and a hash table that finds the slot of a packet.
+//!
+//! The table holds a 32-bit tag and a slot number; the key itself is in the slot's line. So a burst can probe first, fetch
+//! the lines, and confirm later. Room for the most flows is reserved, not touched, at the start: nothing ever moves.
+
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use hashbrown::hash_table::HashTable;
+
+use super::key::{FlowKey, PacketKey};
+use super::record::{Cold, ColdHalf, Extras, FlowFlags, Half, Hot};
+use crate::event::{Interest, Side};
+use crate::prefetch::prefetch;
+use crate::time::Timestamp;
+use crate::wire::Packet;
+
+/// The slot of no flow.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Names a flow for as long as it lives; never another one that uses the slot later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl FlowId {
+    /// The flow's slot: small, dense numbers, used again after the flow is gone. An index for per-flow state.
+    #[must_use]
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    /// The flow as one number, unique among the flows of its core.
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tag: u32,
+    slot: u32,
+}
+
+/// The table wants 64 bits; a rehash must be able to make the same ones from the stored tag alone.
+#[inline]
+fn spread(tag: u32) -> u64 {
+    u64::from(tag) << 32 | u64::from(tag)
+}
+
+/// All flows of one core.
+#[derive(Debug)]
+pub struct FlowTable {
+    entries: HashTable<Entry>,
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+    /// Client and server address of IPv6 flows. Zeroed memory that is never written costs nothing.
+    v6: Vec<[[u8; 16]; 2]>,
+    extras: BTreeMap<u32, Extras>,
+    free: Vec<u32>,
+    max_flows: usize,
+    live: usize,
+}
+
+impl FlowTable {
+    /// A table for up to `max_flows` flows at a time.
+    #[must_use]
+    pub fn new(max_flows: usize) -> Self {
+        let max_flows = max_flows.clamp(1, NO_SLOT as usize / 2);
+        // The slots of flows that ended within a burst come back only after it: that many more are needed.
+        let slots = max_flows + crate::packet::MAX_BURST;
+        Self {
+            entries: HashTable::with_capacity(max_flows),
+            hot: Vec::with_capacity(slots),
+            cold: Vec::with_capacity(slots),
+            v6: vec![[[0; 16]; 2]; slots],
+            extras: BTreeMap::new(),
+            free: Vec::new(),
+            max_flows,
+            live: 0,
+        }
+    }
+
+    /// Flows that are alive.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether another flow needs an eviction first.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.live >= self.max_flows
+    }
+
+    /// Slots ever used: the upper bound of slot numbers.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.hot.len()
+    }
+
+    /// The first slot whose tag equals; it may be another flow's: the caller confirms with [`Self::confirm`].
+    #[inline]
+    #[must_use]
+    pub fn probe(&self, tag: u32) -> u32 {
+        match self.entries.find(spread(tag), |entry| entry.tag == tag) {
+            Some(entry) => entry.slot,
+            None => NO_SLOT,
+        }
+    }
+
+    /// Fetches the line of `slot`.
+    #[inline]
+    pub fn prefetch(&self, slot: u32) {
+        prefetch(&self.hot, slot as usize);
+    }
+
+    /// Whether `slot`, as probed, is the flow of this packet.
+    #[inline]
+    #[must_use]
+    pub fn confirm(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
+        match self.hot.get(slot as usize) {
+            Some(hot) if hot.key == key.key => !key.key.is_v6() || self.same_v6(slot, key, packet, frame),
+            _ => false,
+        }
+    }
+
+    /// The slot of this packet's flow, or [`NO_SLOT`].
+    #[must_use]
+    pub fn find(&self, key: &PacketKey, packet: &Packet, frame: &[u8]) -> u32 {
+        let found = self.entries.find(spread(key.tag), |entry| {
+            entry.tag == key.tag
+                && (self.confirm(entry.slot, key, packet, frame) || self.is_server_key(entry.slot, key.key))
+        });
+        found.map_or(NO_SLOT, |entry| entry.slot)
+    }
+
+    fn same_v6(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
+        let hot = &self.hot[slot as usize];
+        let cold = &self.cold[slot as usize];
+        let (mut source, mut destination) = (0, 1);
+        if key.from_high != hot.flags.any(FlowFlags::CLIENT_IS_HIGH) {
+            (source, destination) = (1, 0);
+        }
+        let addresses = &self.v6[slot as usize];
+        addresses[source] == packet.src_v6(frame)
+            && addresses[destination] == packet.dst_v6(frame)
+            && cold.half[source].port == packet.src_port
+            && cold.half[destination].port == packet.dst_port
+    }
+
+    fn is_server_key(&self, slot: u32, key: FlowKey) -> bool {
+        self.hot[slot as usize].flags.any(FlowFlags::TRANSLATED)
+            && self.extras.get(&slot).and_then(|extras| extras.server_key).is_some_and(|(server, _)| server == key)
+    }
+
+    /// Which side of `slot` sent a packet with this key.
+    #[inline]
+    #[must_use]
+    pub fn sender(&self, slot: u32, key: &PacketKey) -> Side {
+        let hot = &self.hot[slot as usize];
+        if hot.flags.any(FlowFlags::TRANSLATED) && hot.key != key.key {
+            return Side::Server;
+        }
+        if key.from_high == hot.flags.any(FlowFlags::CLIENT_IS_HIGH) { Side::Client } else { Side::Server }
+    }
+
+    /// A new flow whose client is the packet's sender (`client_sent`) or its receiver. The table must not be full.
+    pub fn insert(
+        &mut self,
+        key: &PacketKey,
+        packet: &Packet,
+        frame: &[u8],
+        client_sent: bool,
+        created: Timestamp,
+    ) -> u32 {
+        let slot = self.free.pop().unwrap_or(self.hot.len() as u32);
+        let generation = self.cold.get(slot as usize).map_or(1, |old| old.generation.wrapping_add(1));
+        let mut flags = FlowFlags::HALF_OPEN;
+        if key.from_high == client_sent {
+            flags.set(FlowFlags::CLIENT_IS_HIGH);
+        }
+        let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, interest: Interest::NONE, table: 0, flags };
+        let (client, server) = if client_sent { (0, 1) } else { (1, 0) };
+        let mut half = [const { ColdHalf::NEW }; 2];
+        half[client].port = packet.src_port;
+        half[server].port = packet.dst_port;
+        let mut v4 = [0; 2];
+        v4[client] = packet.src_v4;
+        v4[server] = packet.dst_v4;
+        let is_v6 = packet.ip_version == 6;
+        let cold = Cold { created, half, v4, is_v6, generation, tag: key.tag, last_receiver: Side::Server, end: None };
+        if is_v6 {
+            let addresses = &mut self.v6[slot as usize];
+            addresses[client] = packet.src_v6(frame);
+            addresses[server] = packet.dst_v6(frame);
+        }
+        if slot as usize == self.hot.len() {
+            self.hot.push(hot);
+            self.cold.push(cold);
+        } else {
+            self.hot[slot as usize] = hot;
+            self.cold[slot as usize] = cold;
+        }
+        self.entries.insert_unique(spread(key.tag), Entry { tag: key.tag, slot }, |entry| spread(entry.tag));
+        self.live += 1;
+        slot
+    }
+
+    /// Lets the server half be found under `key` as well: the packet that reached it carried other addresses than the
+    /// one that came from the client.
+    pub fn insert_server_key(&mut self, slot: u32, key: &PacketKey) {
+        self.remove_server_key(slot);
+        self.hot[slot as usize].flags.set(FlowFlags::TRANSLATED);
+        self.extras_mut(slot).server_key = Some((key.key, key.tag));
+        self.entries.insert_unique(spread(key.tag), Entry { tag: key.tag, slot }, |entry| spread(entry.tag));
+    }
+
+    fn remove_server_key(&mut self, slot: u32) {
+        let key = self.extras.get_mut(&slot).and_then(|extras| extras.server_key.take());
+        if let Some((_, tag)) = key {
+            self.remove_entry(tag, slot);
+        }
+    }
+
+    /// The flow in `slot` is found no more. Its records stay readable until [`Self::recycle`].
+    pub fn remove(&mut self, slot: u32) {
+        let tag = self.cold[slot as usize].tag;
+        self.remove_entry(tag, slot);
+        if self.hot[slot as usize].flags.any(FlowFlags::EXTRAS) {
+            self.remove_server_key(slot);
+            self.extras.remove(&slot);
+        }
+        self.hot[slot as usize].key = FlowKey::NONE;
+        self.live -= 1;
+    }
+
+    fn remove_entry(&mut self, tag: u32, slot: u32) {
+        if let Ok(entry) = self.entries.find_entry(spread(tag), |entry| entry.slot == slot && entry.tag == tag) {
+            entry.remove();
+        }
+    }
+
+    /// Gives the slot of a removed flow to the next one.
+    pub fn recycle(&mut self, slot: u32) {
+        self.free.push(slot);
+    }
+
+    /// Both parts of a flow.
+    #[inline]
+    pub fn parts(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {
+        (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
+    }
+
+    /// The hot line.
+    #[inline]
+    #[must_use]
+    pub fn hot(&self, slot: u32) -> &Hot {
+        &self.hot[slot as usize]
+    }
+
+    /// The hot line, to change.
+    #[inline]
+    pub fn hot_mut(&mut self, slot: u32) -> &mut Hot {
+        &mut self.hot[slot as usize]
+    }
+
+    /// The cold part.
+    #[inline]
+    #[must_use]
+    pub fn cold(&self, slot: u32) -> &Cold {
+        &self.cold[slot as usize]
+    }
+
+    /// The cold part, to change.
+    #[inline]
+    pub fn cold_mut(&mut self, slot: u32) -> &mut Cold {
+        &mut self.cold[slot as usize]
+    }
+
+    /// The rare part, if the flow has one.
+    #[must_use]
+    pub fn extras(&self, slot: u32) -> Option<&Extras> {
+        self.hot[slot as usize].flags.any(FlowFlags::EXTRAS).then(|| self.extras.get(&slot)).flatten()
+    }
+
+    /// The rare part, made if need be.
+    pub fn extras_mut(&mut self, slot: u32) -> &mut Extras {
+        self.hot[slot as usize].flags.set(FlowFlags::EXTRAS);
+        self.extras.entry(slot).or_default()
+    }
+
+    /// Address and port of one side, as the first packet had them before any callback.
+    #[must_use]
+    pub fn endpoint(&self, slot: u32, side: Side) -> core::net::SocketAddr {
+        let cold = &self.cold[slot as usize];
+        let address = if cold.is_v6 {
+            core::net::IpAddr::from(self.v6[slot as usize][side as usize])
+        } else {
+            core::net::IpAddr::from(cold.v4[side as usize].to_be_bytes())
+        };
+        core::net::SocketAddr::new(address, cold.half[side as usize].port)
+    }
+
+    /// The flow in `slot`, by its lasting name.
+    #[must_use]
+    pub fn id(&self, slot: u32) -> FlowId {
+        FlowId { slot, generation: self.cold[slot as usize].generation }
+    }
+
+    /// The slot of `id`, if that flow is still alive.
+    #[must_use]
+    pub fn slot_of(&self, id: FlowId) -> Option<u32> {
+        let cold = self.cold.get(id.slot as usize)?;
+        (cold.generation == id.generation && self.is_live(id.slot)).then_some(id.slot)
+    }
+
+    /// Whether `slot` holds a flow that is alive.
+    #[inline]
+    #[must_use]
+    pub fn is_live(&self, slot: u32) -> bool {
+        self.hot.get(slot as usize).is_some_and(|hot| hot.key != FlowKey::NONE)
+    }
+
+    /// The `count` flows that were idle longest at `now` (in ticks), longest first, with when they were last seen.
+    pub fn longest_idle(&self, now: u32, count: usize, result: &mut Vec<(u32, u32)>) {
+        result.clear();
+        result.extend(
+            (0..self.hot.len() as u32)
+                .filter(|&slot| self.is_live(slot))
+                .map(|slot| (now.wrapping_sub(self.hot(slot).last_seen), slot)),
+        );
+        let count = count.min(result.len());
+        if count < result.len() {
+            result.select_nth_unstable_by(count, |a, b| b.cmp(a));
+            result.truncate(count);
+        }
+        result.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    /// Bytes of memory in use for the flows that are and have been: an upper bound of what is resident.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.hot.len() * (size_of::<Hot>() + size_of::<Cold>())
+            + self.entries.allocation_size()
+            + self.free.capacity() * size_of::<u32>()
+    }
+}
+
+/// `duration` in ticks of 1 ms, rounded up, as far as ticks reach.
+#[must_use]
+pub fn ticks(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
+}

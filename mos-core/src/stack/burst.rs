@@ -1,0 +1,143 @@
+//! A burst's way through the stack.
+//!
+//! Three loops, each over the whole burst, so that memory is fetched while there is other work: decode and hash; probe the
+//! table by tag; confirm and process. Merging the first two costs most of what the prefetches win.
+
+use super::{PacketCx, Stack, WHOLE};
+use crate::event::Observer;
+use crate::flow::NO_SLOT;
+use crate::packet::{Burst, MAX_BURST, Verdict};
+use crate::prefetch::prefetch;
+use crate::time::Timestamp;
+use crate::wire::{PacketKind, decode, decode_ip, fragment::Outcome};
+
+impl Stack {
+    /// Takes a burst of at most [`MAX_BURST`] frames (more are not looked at) and says what is to become of each.
+    ///
+    /// Time does not run backwards: a frame older than the last one is processed at the time of the last one.
+    pub fn process_burst<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) -> &[Verdict] {
+        let count = burst.frames.len().min(MAX_BURST);
+        let mut bytes = 0;
+        for (index, meta) in burst.frames[..count].iter().enumerate() {
+            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + 8)) {
+                prefetch(burst.memory, next.start);
+            }
+            bytes += u64::from(meta.wire_len);
+            self.verdicts[index] = Verdict::Forward;
+            let frame = &burst.memory[meta.range()];
+            self.packets[index] = decode(frame, meta.wire_len, meta.link);
+            if self.packets[index].kind == PacketKind::Tcp {
+                self.keys[index] = self.hasher.key(&self.packets[index], frame);
+            }
+        }
+        for index in 0..count {
+            if self.packets[index].kind == PacketKind::Tcp {
+                let slot = self.flows.probe(self.keys[index].tag);
+                self.slots[index] = slot;
+                self.flows.prefetch(slot);
+            }
+        }
+        for index in 0..count {
+            self.move_to(burst.frames[index].timestamp, burst, observer);
+            self.process(index, burst, observer);
+        }
+        self.stats.packets += count as u64;
+        self.stats.bytes += bytes;
+        self.end_burst(burst, observer);
+        &self.verdicts[..count]
+    }
+
+    /// Lets time pass without a packet.
+    pub fn handle_timeout<O: Observer>(&mut self, now: Timestamp, observer: &mut O) {
+        let mut burst = Burst { memory: &mut [], frames: &[], upcoming: &[] };
+        self.move_to(now, &mut burst, observer);
+        self.end_burst(&mut burst, observer);
+    }
+
+    /// When [`Self::handle_timeout`] has something to do at the earliest; `None` if no flow waits for anything.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.timers.next_due() {
+            u64::MAX => None,
+            tick => Some(Timestamp::from_millis(tick)),
+        }
+    }
+
+    #[inline]
+    fn move_to<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+        if time <= self.now {
+            return;
+        }
+        let tick = time.as_millis();
+        if tick >= self.timers.next_due() {
+            self.fire_timers(tick, burst, observer);
+        }
+        self.now = time;
+        self.tick = tick;
+    }
+
+    fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let kind = self.packets[index].kind;
+        if observer.wants_packets() && !matches!(kind, PacketKind::Undecoded(_)) {
+            observer.on_packet(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
+        }
+        match kind {
+            PacketKind::Tcp => self.tcp(index, burst, observer),
+            PacketKind::OtherIp => {
+                if let Some(tunnel) = self.packets[index].tunnel() {
+                    self.stats.tunnels[tunnel.index()] += 1;
+                }
+                self.orphan(index, burst, observer);
+            }
+            PacketKind::Fragment => self.fragment(index, burst, observer),
+            PacketKind::Undecoded(reason) => self.stats.undecoded[reason.index()] += 1,
+        }
+    }
+
+    /// A part of a datagram. The part itself goes its way; the whole is looked at when the last part is there.
+    fn fragment<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        self.stats.fragments += 1;
+        let frame = &burst.memory[burst.frames[index].range()];
+        match self.defragmenter.insert(&self.packets[index], frame, self.now) {
+            Outcome::Held => {}
+            Outcome::Rejected(_) => self.stats.fragments_rejected += 1,
+            Outcome::Complete(datagram) => {
+                self.stats.defragmented += 1;
+                self.whole_start = self.scratch.len();
+                self.scratch.extend_from_slice(&datagram);
+                let whole = decode_ip(&self.scratch[self.whole_start..], datagram.len() as u32);
+                self.packets[WHOLE] = whole;
+                match whole.kind {
+                    PacketKind::Tcp => {
+                        self.keys[WHOLE] = self.hasher.key(&whole, &self.scratch[self.whole_start..]);
+                        self.slots[WHOLE] = NO_SLOT;
+                        self.tcp(WHOLE, burst, observer);
+                    }
+                    PacketKind::OtherIp => self.orphan(WHOLE, burst, observer),
+                    PacketKind::Fragment => self.stats.fragments_rejected += 1,
+                    PacketKind::Undecoded(reason) => self.stats.undecoded[reason.index()] += 1,
+                }
+            }
+        }
+    }
+
+    /// The packet belongs to no flow.
+    pub(super) fn orphan<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        self.stats.orphans += 1;
+        observer.on_orphan(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
+    }
+
+    /// Readers get what the burst brought; after that nothing refers to its frames or to flows that ended in it.
+    fn end_burst<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
+        if !self.pending.is_empty() {
+            for index in 0..self.pending.len() {
+                self.deliver(index, burst, observer);
+            }
+            self.pending.clear();
+        }
+        self.scratch.clear();
+        while let Some(slot) = self.ended.pop() {
+            self.flows.recycle(slot);
+        }
+    }
+}

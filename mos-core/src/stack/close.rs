@@ -1,0 +1,128 @@
+//! The end of a flow.
+
+use super::{FlowCx, Stack};
+use crate::event::{EndReason, Event, Hook, Interest, Observer, Side};
+use crate::flow::FlowFlags;
+use crate::packet::Burst;
+use crate::tcp::TcpState;
+use crate::time::Timestamp;
+
+impl Stack {
+    /// Ends the flow in `slot`: readers get what is left, CONN_END is raised, and its name is free. The slot itself is
+    /// used again only after the burst.
+    ///
+    /// Order: first the side that received the last packet (the client, if no packet ended the flow), then the other; RCV
+    /// before SND.
+    pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
+        for side in Side::BOTH {
+            self.finish_stream(slot, side, burst, observer);
+        }
+        self.flows.cold_mut(slot).end = Some(reason);
+        self.stats.ended[reason as usize] += 1;
+        let first = match reason {
+            EndReason::Fin | EndReason::Rst => self.flows.cold(slot).last_receiver,
+            _ => Side::Client,
+        };
+        for side in [first, first.other()] {
+            self.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
+            for hook in [Hook::Rcv, Hook::Snd] {
+                let raised = Interest::of(hook, Event::TcpStateChange).or(Interest::of(hook, Event::ConnEnd));
+                let wanted = raised.and(self.flows.hot(slot).interest);
+                if !wanted.is_empty() {
+                    let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: None };
+                    observer.on_events(&mut cx, hook, side, wanted);
+                }
+            }
+        }
+        observer.on_end(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, reason);
+        for side in Side::BOTH {
+            self.drop_backlog(slot, side);
+        }
+        self.flows.remove(slot);
+        self.ended.push(slot);
+    }
+
+    /// Ends every flow that is alive, in order of slots, and readers get all that is left.
+    pub fn shutdown<O: Observer>(&mut self, observer: &mut O) {
+        let mut burst = Burst { memory: &mut [], frames: &[], upcoming: &[] };
+        for slot in 0..self.flows.slots() as u32 {
+            if self.flows.is_live(slot) {
+                self.end(slot, EndReason::Shutdown, &mut burst, observer);
+            }
+        }
+        while let Some(slot) = self.ended.pop() {
+            self.flows.recycle(slot);
+        }
+        self.pending.clear();
+        self.half_open.clear();
+        self.pool.trim();
+        self.buffers.trim();
+    }
+
+    /// How long the flow may be silent in its state, in ticks, and how it ends then. 0: for ever.
+    fn patience(&self, slot: u32) -> (u64, EndReason) {
+        let hot = self.flows.hot(slot);
+        let [client, server] = [hot.half[0].state, hot.half[1].state];
+        let [half_open, established, closing, time_wait] = self.timeouts;
+        if client.is_finished() && server.is_finished() {
+            (time_wait, EndReason::Fin)
+        } else if hot.flags.any(FlowFlags::HALF_OPEN) {
+            (half_open, EndReason::Timeout)
+        } else if client == TcpState::Established && server == TcpState::Established {
+            (established, EndReason::Timeout)
+        } else {
+            (closing, EndReason::Timeout)
+        }
+    }
+
+    /// Makes sure that the flow's timer fires in time.
+    pub(super) fn arm(&mut self, slot: u32) {
+        let (patience, _) = self.patience(slot);
+        if patience > 0 {
+            self.timers.arm_by(slot, self.tick + patience);
+        }
+    }
+
+    /// All timers due up to `tick`. Each flow ends at the time it was due.
+    pub(super) fn fire_timers<O: Observer>(&mut self, tick: u64, burst: &mut Burst<'_>, observer: &mut O) {
+        while let Some((slot, due)) = self.timers.pop(tick) {
+            if !self.flows.is_live(slot) {
+                continue;
+            }
+            let (patience, reason) = self.patience(slot);
+            if patience == 0 {
+                continue;
+            }
+            // Time stands at the latest packet, so the flow was last seen at or before now: 32 bits say when.
+            let silent = (self.tick as u32).wrapping_sub(self.flows.hot(slot).last_seen);
+            let deadline = self.tick - u64::from(silent).min(self.tick) + patience;
+            if deadline > due {
+                self.timers.arm_by(slot, deadline);
+                continue;
+            }
+            self.now = self.now.max(Timestamp::from_millis(deadline));
+            self.tick = self.tick.max(deadline);
+            self.end(slot, reason, burst, observer);
+        }
+    }
+
+    /// Whether both endpoints are done; then the flow ends, now or when TIME_WAIT is over.
+    pub(super) fn end_if_finished<O: Observer>(
+        &mut self,
+        slot: u32,
+        reset: bool,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let hot = self.flows.hot(slot);
+        if !hot.half.iter().all(|half| half.state.is_finished()) {
+            return false;
+        }
+        let waiting = hot.half.iter().any(|half| half.state == TcpState::TimeWait);
+        if waiting && !reset && self.timeouts[3] > 0 {
+            return false;
+        }
+        self.end(slot, if reset { EndReason::Rst } else { EndReason::Fin }, burst, observer);
+        true
+    }
+}

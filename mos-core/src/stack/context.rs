@@ -1,0 +1,537 @@
+//! What a callback sees of the stack, and what it may do.
+
+use core::net::SocketAddr;
+
+use super::pending::Source;
+use super::{Stack, WHOLE};
+use crate::event::{Attachment, EndReason, Interest, Side};
+use crate::flow::FlowId;
+use crate::flow::record::{HalfFlags, SlowFlags};
+use crate::packet::{Burst, FrameMeta, Verdict};
+use crate::reassembly::{Backlog, SegmentPool, Slices, Span, Stretch};
+use crate::tcp::TcpState;
+use crate::time::Timestamp;
+use crate::wire::Packet;
+
+/// A packet and its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketView<'a> {
+    /// What the headers say.
+    pub packet: &'a Packet,
+    /// The frame; for a datagram made whole from fragments, the IP datagram.
+    pub frame: &'a [u8],
+    /// Bytes it had on the wire.
+    pub wire_len: u32,
+    /// When it arrived.
+    pub timestamp: Timestamp,
+    /// The device port it arrived on; 0 for a datagram made whole.
+    pub port: u16,
+}
+
+impl<'a> PacketView<'a> {
+    /// Address and port of the sender; port 0 if the protocol has none.
+    #[must_use]
+    pub fn source(&self) -> SocketAddr {
+        SocketAddr::new(self.packet.source(self.frame), self.packet.src_port)
+    }
+
+    /// Address and port of the receiver.
+    #[must_use]
+    pub fn destination(&self) -> SocketAddr {
+        SocketAddr::new(self.packet.destination(self.frame), self.packet.dst_port)
+    }
+
+    /// The captured TCP payload.
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.packet.payload(self.frame)
+    }
+}
+
+/// The context of a packet that no flow has, or not yet.
+#[derive(Debug)]
+pub struct PacketCx<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) burst: Burst<'a>,
+    pub(super) index: usize,
+}
+
+impl PacketCx<'_> {
+    /// The same context, borrowed.
+    #[must_use]
+    pub fn reborrow(&mut self) -> PacketCx<'_> {
+        PacketCx { stack: self.stack, burst: self.burst.reborrow(), index: self.index }
+    }
+
+    /// The packet.
+    #[must_use]
+    pub fn packet(&self) -> PacketView<'_> {
+        view(self.stack, &self.burst, self.index)
+    }
+
+    /// The handlers of any flow.
+    #[must_use]
+    pub fn attachments(&mut self) -> Attachments<'_> {
+        self.stack.attachments()
+    }
+
+    /// The time of the packet.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.stack.now
+    }
+
+    /// The packet is not to be forwarded. (Fragments are forwarded one by one: a whole datagram cannot be dropped.)
+    pub fn drop_packet(&mut self) {
+        if self.index != WHOLE {
+            self.stack.verdicts[self.index] = Verdict::Drop;
+        }
+    }
+}
+
+fn view<'v>(stack: &'v Stack, burst: &'v Burst<'_>, index: usize) -> PacketView<'v> {
+    const NO_META: FrameMeta = FrameMeta {
+        start: 0,
+        captured: 0,
+        wire_len: 0,
+        timestamp: Timestamp::ZERO,
+        port: 0,
+        link: crate::packet::LinkType::RawIp,
+    };
+    let frame = stack.frame(index, burst);
+    let whole =
+        FrameMeta { captured: frame.len() as u32, wire_len: frame.len() as u32, timestamp: stack.now, ..NO_META };
+    let meta = if index == WHOLE { &whole } else { &burst.frames[index] };
+    PacketView {
+        packet: &stack.packets[index],
+        frame,
+        wire_len: meta.wire_len,
+        timestamp: meta.timestamp,
+        port: meta.port,
+    }
+}
+
+/// Access to what is told of flows, for the layer above.
+#[derive(Debug)]
+pub struct Attachments<'a> {
+    stack: &'a mut Stack,
+}
+
+impl Attachments<'_> {
+    /// The number under which the layer above knows the handlers of `flow`; `None` if the flow is gone.
+    #[must_use]
+    pub fn table(&self, flow: FlowId) -> Option<u8> {
+        self.stack.flows.slot_of(flow).map(|slot| self.stack.flows.hot(slot).table)
+    }
+
+    /// Changes what is told of `flow`, and to whom, from the next event on. Nothing happens if the flow is gone.
+    pub fn set(&mut self, flow: FlowId, attachment: Attachment) {
+        if let Some(slot) = self.stack.flows.slot_of(flow) {
+            let hot = self.stack.flows.hot_mut(slot);
+            hot.interest = attachment.interest;
+            hot.table = attachment.table;
+        }
+    }
+}
+
+impl Stack {
+    /// Access to what is told of flows.
+    #[must_use]
+    pub fn attachments(&mut self) -> Attachments<'_> {
+        Attachments { stack: self }
+    }
+}
+
+/// What is counted and known of one side of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HalfInfo {
+    /// Bytes of the stream that this side was sent, as far as it was followed: seen or missing.
+    pub stream_bytes: u64,
+    /// Of these, bytes that were never seen.
+    pub gap_bytes: u64,
+    /// Segments that brought this side something again.
+    pub retransmits: u32,
+    /// Payload bytes that this side was sent again.
+    pub retransmitted_bytes: u64,
+    /// Overlaps whose bytes differed.
+    pub conflicts: u32,
+    /// The maximum segment size that this side offered, in bytes; 0 if it offered none.
+    pub mss: u16,
+    /// The scale of the windows that this side advertises, if its SYN said.
+    pub window_scale: Option<u8>,
+    /// This side's SYN permitted selective acknowledgments.
+    pub sack_permitted: bool,
+    /// This side's SYN carried time stamps.
+    pub timestamps: bool,
+}
+
+/// The context of a flow's event.
+#[derive(Debug)]
+pub struct FlowCx<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) burst: Burst<'a>,
+    pub(super) slot: u32,
+    pub(super) index: Option<usize>,
+}
+
+impl FlowCx<'_> {
+    /// The same context, borrowed.
+    #[must_use]
+    pub fn reborrow(&mut self) -> FlowCx<'_> {
+        FlowCx { stack: self.stack, burst: self.burst.reborrow(), slot: self.slot, index: self.index }
+    }
+
+    /// The flow.
+    #[must_use]
+    pub fn flow(&self) -> FlowId {
+        self.stack.flows.id(self.slot)
+    }
+
+    /// The number under which the layer above knows the flow's handlers.
+    #[must_use]
+    pub fn table(&self) -> u8 {
+        self.stack.flows.hot(self.slot).table
+    }
+
+    /// What is told of this flow.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        self.stack.flows.hot(self.slot).interest
+    }
+
+    /// The handlers of any flow.
+    #[must_use]
+    pub fn attachments(&mut self) -> Attachments<'_> {
+        self.stack.attachments()
+    }
+
+    /// Changes what is told of this flow from the next event on.
+    pub fn set_interest(&mut self, interest: Interest) {
+        self.stack.flows.hot_mut(self.slot).interest = interest;
+    }
+
+    /// The time: that of the packet or of the timer.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.stack.now
+    }
+
+    /// When the flow's first packet came.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.stack.flows.cold(self.slot).created
+    }
+
+    /// Why the flow ended, in CONN_END.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.stack.flows.cold(self.slot).end
+    }
+
+    /// The state of a side; `None` as long as no packet has reached it.
+    #[must_use]
+    pub fn state(&self, side: Side) -> Option<TcpState> {
+        let half = &self.stack.flows.hot(self.slot).half[side as usize];
+        half.flags.any(HalfFlags::EXISTS).then_some(half.state)
+    }
+
+    /// Address and port of a side, as the flow's first packet had them when it came in.
+    #[must_use]
+    pub fn endpoint(&self, side: Side) -> SocketAddr {
+        self.stack.flows.endpoint(self.slot, side)
+    }
+
+    /// Counters and options of a side.
+    #[must_use]
+    pub fn info(&self, side: Side) -> HalfInfo {
+        let half = &self.stack.flows.hot(self.slot).half[side as usize];
+        let cold = &self.stack.flows.cold(self.slot).half[side as usize];
+        let peer = &self.stack.flows.hot(self.slot).half[side.other() as usize];
+        let fin_seq = self.stack.flows.cold(self.slot).half[side.other() as usize].fin_seq;
+        let fin_read = peer.slow.any(SlowFlags::FIN_SENT) && half.rcv_nxt.gt(fin_seq);
+        HalfInfo {
+            stream_bytes: self.stack.offset(self.slot, side) - u64::from(fin_read),
+            gap_bytes: cold.gap_bytes,
+            retransmits: cold.retransmits,
+            retransmitted_bytes: cold.retransmitted_bytes,
+            conflicts: cold.conflicts,
+            mss: cold.mss,
+            window_scale: half.slow.any(SlowFlags::SCALE_OFFERED).then_some(half.window_shift),
+            sack_permitted: half.slow.any(SlowFlags::SACK_OFFERED),
+            timestamps: half.slow.any(SlowFlags::TIMESTAMPS_OFFERED),
+        }
+    }
+
+    /// The packet that raised the event; none at the end of a burst and for timers.
+    #[must_use]
+    pub fn packet(&self) -> Option<PacketView<'_>> {
+        self.index.map(|index| view(self.stack, &self.burst, index))
+    }
+
+    /// The packet's bytes, to change. Only changes made at the SND hook have an effect on the flow; lengths cannot change.
+    /// `None` without a packet, or for a datagram made whole from fragments.
+    #[must_use]
+    pub fn frame_mut(&mut self) -> Option<&mut [u8]> {
+        let index = self.index.filter(|&index| index != WHOLE)?;
+        self.stack.edited = true;
+        let range = self.burst.frames[index].range();
+        Some(&mut self.burst.memory[range])
+    }
+
+    /// The packet is not to be forwarded; dropped at the SND hook, it never reaches its receiver. (A datagram made whole
+    /// from fragments cannot be dropped: the fragments are forwarded one by one.)
+    pub fn drop_packet(&mut self) {
+        if let Some(index) = self.index.filter(|&index| index != WHOLE) {
+            self.stack.verdicts[index] = Verdict::Drop;
+        }
+    }
+
+    /// What `reader` has not taken of the bytes that `side` received, in order.
+    #[must_use]
+    pub fn chunks(&self, side: Side, reader: u8) -> Chunks<'_> {
+        let (position, end, origin, group) = self.unread(side, reader);
+        Chunks {
+            stack: self.stack,
+            memory: self.burst.memory,
+            backlog: self.stack.backlog(self.slot, side),
+            position,
+            end,
+            piece: group.map_or(u32::MAX, |group| self.stack.pending.group(group).first),
+            piece_start: origin,
+            pieces_from: origin,
+            slices: None,
+        }
+    }
+
+    /// The bytes, seen or missing, that `reader` has not taken yet.
+    #[must_use]
+    pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
+        let (position, end, ..) = self.unread(side, reader);
+        end - position
+    }
+
+    /// The stream offset of the first byte that `reader` has not taken.
+    #[must_use]
+    pub fn position(&self, side: Side, reader: u8) -> u64 {
+        let (position, _, origin, group) = self.unread(side, reader);
+        match group {
+            Some(group) => self.stack.group_start(group).wrapping_add(position).wrapping_sub(origin),
+            None => position,
+        }
+    }
+
+    /// `reader` has taken `len` bytes more, or all there are.
+    pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
+        let (position, end, origin, group) = self.unread(side, reader);
+        let position = position.saturating_add(len).min(end);
+        let cold = self.stack.flows.cold(self.slot);
+        if let Some(buffer) = &cold.half[side as usize].buffer {
+            self.stack.buffers.get_mut(buffer).move_to(reader, position);
+        } else if let Some(group) = group {
+            let taken = &mut self.stack.pending.group_mut(group).taken;
+            if taken.len() <= usize::from(reader) {
+                taken.resize(usize::from(reader) + 1, 0);
+            }
+            taken[usize::from(reader)] = position - origin;
+        }
+    }
+
+    /// Copies what `reader` has not taken, up to the next missing byte, and takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`PeekError::Missing`] if the next bytes are missing; they count as taken then, so the next call reads on.
+    pub fn peek(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Result<usize, PeekError> {
+        let mut copied = 0;
+        for chunk in self.chunks(side, reader) {
+            match chunk {
+                Chunk::Data(data) => {
+                    let len = data.len().min(out.len() - copied);
+                    out[copied..copied + len].copy_from_slice(&data[..len]);
+                    copied += len;
+                }
+                Chunk::Missing(len) if copied == 0 && !out.is_empty() => {
+                    self.consume(side, reader, len);
+                    return Err(PeekError::Missing(len));
+                }
+                Chunk::Missing(_) => break,
+            }
+            if copied == out.len() {
+                break;
+            }
+        }
+        self.consume(side, reader, copied as u64);
+        Ok(copied)
+    }
+
+    /// Copies bytes at stream offset `offset` without taking them: unread, out of order, or kept as history. Stops at the
+    /// next byte that is not there; 0 if the first one is not.
+    #[must_use]
+    pub fn ppeek(&self, side: Side, offset: u64, out: &mut [u8]) -> usize {
+        let mut copied = 0;
+        while copied < out.len() {
+            let at = offset.saturating_add(copied as u64);
+            let step = match self.in_pending(side, at) {
+                Some(bytes) => {
+                    let len = bytes.len().min(out.len() - copied);
+                    out[copied..copied + len].copy_from_slice(&bytes[..len]);
+                    len
+                }
+                None => self
+                    .stack
+                    .backlog(self.slot, side)
+                    .map_or(0, |backlog| backlog.stream.copy_out(&self.stack.pool, at, &mut out[copied..])),
+            };
+            if step == 0 {
+                break;
+            }
+            copied += step;
+        }
+        copied
+    }
+
+    /// The bytes from `offset` on, as far as they lie in one frame of this burst.
+    fn in_pending(&self, side: Side, offset: u64) -> Option<&[u8]> {
+        let group = self.pending_group(side)?;
+        let mut at = self.stack.group_start(group);
+        let mut next = self.stack.pending.group(group).first;
+        while let Some(piece) = self.stack.pending.piece(next) {
+            if offset < at {
+                return None;
+            }
+            if offset < at + piece.len {
+                let (skip, len) = ((offset - at) as usize, piece.len as usize);
+                return match piece.source {
+                    Source::Frame(start) => Some(&self.burst.memory[start + skip..start + len]),
+                    Source::Scratch(start) => Some(&self.stack.scratch[start + skip..start + len]),
+                    Source::Stored | Source::Missing => None,
+                };
+            }
+            at += piece.len;
+            next = piece.next;
+        }
+        None
+    }
+
+    fn pending_group(&self, side: Side) -> Option<usize> {
+        let pending = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::PENDING);
+        pending.then(|| self.stack.pending.find(self.slot, side)).flatten()
+    }
+
+    /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
+    /// the stream if there is a backlog; otherwise all that is unread is pending, and they count from its first byte.
+    fn unread(&self, side: Side, reader: u8) -> (u64, u64, u64, Option<usize>) {
+        let group = self.pending_group(side);
+        let len = group.map_or(0, |group| self.stack.pending.group(group).len);
+        match (self.stack.backlog(self.slot, side), group) {
+            (Some(backlog), Some(group)) => {
+                let origin = self.stack.group_start(group);
+                (backlog.cursor(reader).min(origin + len), origin + len, origin, Some(group))
+            }
+            (Some(backlog), None) => {
+                let end = self.info(side).stream_bytes;
+                (backlog.cursor(reader).min(end), end, end, None)
+            }
+            (None, Some(index)) => (self.stack.pending.group(index).taken(reader).min(len), len, 0, group),
+            (None, None) => {
+                let end = self.info(side).stream_bytes;
+                (end, end, end, None)
+            }
+        }
+    }
+}
+
+/// Why nothing was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeekError {
+    /// That many bytes never came, or were given up because nobody read them in time.
+    #[error("{0} bytes of the stream are missing")]
+    Missing(u64),
+}
+
+/// A run of unread stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk<'a> {
+    /// Bytes, where they lie.
+    Data(&'a [u8]),
+    /// That many bytes never came, or were given up because nobody read them in time.
+    Missing(u64),
+}
+
+/// Unread stream, run by run. Made by [`FlowCx::chunks`].
+#[derive(Debug)]
+pub struct Chunks<'a> {
+    stack: &'a Stack,
+    memory: &'a [u8],
+    backlog: Option<&'a Backlog>,
+    position: u64,
+    end: u64,
+    piece: u32,
+    piece_start: u64,
+    pieces_from: u64,
+    slices: Option<Slices<'a>>,
+}
+
+impl<'a> Chunks<'a> {
+    fn missing(&mut self, len: u64) -> Option<Chunk<'a>> {
+        self.position += len;
+        Some(Chunk::Missing(len))
+    }
+
+    fn data(&mut self, data: &'a [u8]) -> Option<Chunk<'a>> {
+        self.position += data.len() as u64;
+        Some(Chunk::Data(data))
+    }
+
+    fn pool(&self) -> &'a SegmentPool {
+        &self.stack.pool
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        loop {
+            if let Some(slice) = self.slices.as_mut().and_then(Iterator::next) {
+                return self.data(slice);
+            }
+            self.slices = None;
+            if self.position >= self.end {
+                return None;
+            }
+            if let Some(backlog) = self.backlog
+                && self.position < self.pieces_from.max(backlog.floor().min(self.end))
+            {
+                match backlog.next(self.position, self.pieces_from.max(backlog.floor().min(self.end)))? {
+                    Stretch::Stored(span) => self.slices = Some(backlog.stream.slices(self.pool(), span)),
+                    Stretch::Missing(span) => return self.missing(span.len()),
+                }
+                continue;
+            }
+            let piece = self.stack.pending.piece(self.piece)?;
+            let piece_end = self.piece_start + piece.len;
+            if self.position >= piece_end {
+                self.piece_start = piece_end;
+                self.piece = piece.next;
+                continue;
+            }
+            let (skip, len) = ((self.position - self.piece_start) as usize, piece.len as usize);
+            match piece.source {
+                Source::Frame(at) => return self.data(&self.memory[at + skip..at + len]),
+                Source::Scratch(at) => {
+                    let stack = self.stack;
+                    return self.data(&stack.scratch[at + skip..at + len]);
+                }
+                Source::Missing => return self.missing(piece_end - self.position),
+                Source::Stored => {
+                    let span = Span::new(self.position, piece_end)?;
+                    match self.backlog.filter(|backlog| backlog.stream.contiguous_from(span.start()) > span.start()) {
+                        Some(backlog) => self.slices = Some(backlog.stream.slices(self.pool(), span)),
+                        None => return self.missing(span.len()),
+                    }
+                }
+            }
+        }
+    }
+}

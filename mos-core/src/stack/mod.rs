@@ -1,0 +1,135 @@
+//! The stack of one core: frames and time in, verdicts and events out.
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `burst` | a burst's way: decode, probe, process; timers; the end of a burst |
+//! | `open` | a packet without a flow: a new one, or an orphan |
+//! | `segment` | a packet of a flow: sender, SND hook, receiver, RCV hook |
+//! | `stream` | payload: into the stream, past gaps, to the readers |
+//! | `close` | the end of a flow: by its own closing, by time, for want of room |
+//! | `pending` | what a burst holds for its readers |
+//! | `context` | what a callback sees and may do |
+
+mod burst;
+mod close;
+mod context;
+mod open;
+mod pending;
+mod segment;
+mod stream;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+pub use context::{Attachments, Chunk, Chunks, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
+
+use crate::config::{Config, Timeouts};
+use crate::flow::key::PacketKey;
+use crate::flow::{FlowId, FlowKey, FlowTable, Hasher, NO_SLOT, TimerWheel};
+use crate::packet::{LinkType, MAX_BURST, Verdict};
+use crate::reassembly::{BufferStore, SegmentPool};
+use crate::stats::Stats;
+use crate::time::Timestamp;
+use crate::wire::fragment::Defragmenter;
+use crate::wire::{Packet, decode};
+use pending::Pending;
+
+/// The place among a burst's packets for one that was made whole from fragments.
+const WHOLE: usize = MAX_BURST;
+
+/// The flows of one core and everything that happens to them.
+#[derive(Debug)]
+pub struct Stack {
+    config: Config,
+    hasher: Hasher,
+    flows: FlowTable,
+    timers: TimerWheel,
+    pool: SegmentPool,
+    buffers: BufferStore,
+    pending: Pending,
+    defragmenter: Defragmenter,
+    /// Datagrams that this burst made whole, one after the other, and where the last one begins.
+    scratch: Vec<u8>,
+    whole_start: usize,
+    /// Flows in their handshake, oldest first; those that have left it are dropped when they are met.
+    half_open: VecDeque<FlowId>,
+    /// Flows that were idle longest when the table was last found full: age in ticks, slot; longest idle last.
+    idlest: Vec<(u32, u32)>,
+    /// Slots of flows that ended in this burst: nothing may use them before its end.
+    ended: Vec<u32>,
+    now: Timestamp,
+    tick: u64,
+    stats: Stats,
+    packets: [Packet; MAX_BURST + 1],
+    keys: [PacketKey; MAX_BURST + 1],
+    slots: [u32; MAX_BURST + 1],
+    verdicts: [Verdict; MAX_BURST],
+    /// Patience in ticks: half open, established, closing, TIME_WAIT.
+    timeouts: [u64; 4],
+    /// An SND callback has changed the packet.
+    edited: bool,
+}
+
+impl Stack {
+    /// A stack without flows. Room for `config.max_flows` is reserved, not touched.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let Timeouts { half_open, established, closing, time_wait } = config.timeouts;
+        let no_key = PacketKey { key: FlowKey::NONE, tag: 0, from_high: false };
+        Self {
+            hasher: Hasher::new(config.hash_seed, config.vlan_tracking),
+            flows: FlowTable::new(config.max_flows),
+            timers: TimerWheel::new(0, config.max_flows),
+            pool: SegmentPool::new(config.reassembly_memory_bytes),
+            buffers: BufferStore::new(),
+            pending: Pending::default(),
+            defragmenter: Defragmenter::new(config.fragments),
+            scratch: Vec::new(),
+            whole_start: 0,
+            half_open: VecDeque::new(),
+            idlest: Vec::new(),
+            ended: Vec::new(),
+            now: Timestamp::ZERO,
+            tick: 0,
+            stats: Stats::default(),
+            packets: [decode(&[], 0, LinkType::Ethernet); MAX_BURST + 1],
+            keys: [no_key; MAX_BURST + 1],
+            slots: [NO_SLOT; MAX_BURST + 1],
+            verdicts: [Verdict::Forward; MAX_BURST],
+            timeouts: [half_open, established, closing, time_wait]
+                .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
+            edited: false,
+            config,
+        }
+    }
+
+    /// What the stack was told.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Flows that are alive.
+    #[must_use]
+    pub fn live_flows(&self) -> usize {
+        self.flows.live()
+    }
+
+    /// Bytes held for reassembly, by all flows together.
+    #[must_use]
+    pub fn reassembly_bytes(&self) -> usize {
+        self.pool.in_use_bytes()
+    }
+
+    /// The latest time the stack was told.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}

@@ -1,0 +1,187 @@
+//! A TCP packet without a flow: it begins one, or it is an orphan.
+
+use super::{FlowCx, PacketCx, Stack, WHOLE};
+use crate::event::{EndReason, Observer, Side};
+use crate::flow::record::{HalfFlags, ReuseSyn, SlowFlags};
+use crate::flow::{FlowFlags, NO_SLOT};
+use crate::packet::Burst;
+use crate::tcp::{Flow, Segment, TcpState};
+use crate::wire::{SeqNum, TcpFlags};
+
+/// How a flow begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beginning {
+    /// With a SYN.
+    Syn,
+    /// With a SYN|ACK; the SYN was not captured, or not believed before its answer came (D10).
+    SynAck(Option<ReuseSyn>),
+    /// In its middle (D12).
+    Middle,
+}
+
+/// A scale no real one exceeds (RFC 7323 2.3), for endpoints whose SYN was not seen.
+const WIDEST_SHIFT: u8 = 14;
+
+impl Stack {
+    /// The packet at `index` belongs to no flow.
+    pub(super) fn open<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        const RELEVANT: u8 = TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST;
+        let beginning = match self.packets[index].tcp_flags & RELEVANT {
+            TcpFlags::SYN => Beginning::Syn,
+            flags if !self.config.midstream || flags & TcpFlags::RST != 0 => {
+                return self.orphan(index, burst, observer);
+            }
+            flags if flags == TcpFlags::SYN | TcpFlags::ACK => Beginning::SynAck(None),
+            _ => Beginning::Middle,
+        };
+        self.begin(beginning, index, burst, observer);
+    }
+
+    /// The packet at `index` begins a flow, if somebody wants it.
+    pub(super) fn begin<O: Observer>(
+        &mut self,
+        beginning: Beginning,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        if !observer.wants_flows() {
+            return self.orphan(index, burst, observer);
+        }
+        let Some(checksum_good) = self.check_new(index, burst) else { return };
+        let Some(attachment) = observer.on_open(&mut PacketCx { stack: self, burst: burst.reborrow(), index }) else {
+            return self.orphan(index, burst, observer);
+        };
+        if self.flows.is_full() {
+            self.evict(burst, observer);
+        }
+        let (packet, key) = (self.packets[index], self.keys[index]);
+        let client_sent = match beginning {
+            Beginning::Syn => true,
+            Beginning::SynAck(_) => false,
+            Beginning::Middle => packet.src_port >= packet.dst_port,
+        };
+        let sender = if client_sent { Side::Client } else { Side::Server };
+        let frame =
+            if index == WHOLE { &self.scratch[self.whole_start..] } else { &burst.memory[burst.frames[index].range()] };
+        let slot = self.flows.insert(&key, &packet, frame, client_sent, self.now);
+        self.stats.flows += 1;
+        let segment = Segment::new(&packet, self.frame(index, burst));
+        let (hot, cold) = self.flows.parts(slot);
+        hot.interest = attachment.interest;
+        hot.table = attachment.table;
+        hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
+        if checksum_good {
+            hot.half[sender as usize].flags.set(HalfFlags::CHECKSUMS);
+        }
+        prepare(&mut Flow { hot, cold }, beginning, sender, &segment);
+        self.push_half_open(slot);
+        observer.on_attach(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) });
+        self.segment(slot, sender, index, !matches!(beginning, Beginning::Syn), burst, observer);
+    }
+
+    /// Remembers the flow as one that goes first when room is needed.
+    fn push_half_open(&mut self, slot: u32) {
+        // Those in front that are established or gone are dropped as they are met, two for each new one; if a slow one
+        // holds up the front, all others are sifted when they are the larger part.
+        for _ in 0..2 {
+            match self.half_open.front() {
+                Some(&id) if !self.is_half_open(id) => self.half_open.pop_front(),
+                _ => break,
+            };
+        }
+        if self.half_open.len() > 2 * self.flows.live() + 1024 {
+            let mut queue = core::mem::take(&mut self.half_open);
+            queue.retain(|&id| self.is_half_open(id));
+            self.half_open = queue;
+        }
+        self.half_open.push_back(self.flows.id(slot));
+    }
+
+    fn is_half_open(&self, id: crate::flow::FlowId) -> bool {
+        self.flows.slot_of(id).is_some_and(|slot| self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN))
+    }
+
+    /// Makes room for one flow (D21): the oldest half-open one goes, or else the one that was idle longest.
+    fn evict<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
+        while let Some(id) = self.half_open.pop_front() {
+            if self.is_half_open(id) {
+                return self.end(id.slot, EndReason::Evicted, burst, observer);
+            }
+        }
+        let slot = self.longest_idle();
+        if slot != NO_SLOT {
+            self.end(slot, EndReason::Evicted, burst, observer);
+        }
+    }
+
+    /// The flow that was idle longest. One pass over the lines finds the oldest sixteenth of all flows; they stay the
+    /// oldest as long as no packet comes for them, so the pass is paid for by as many evictions.
+    fn longest_idle(&mut self) -> u32 {
+        for _ in 0..2 {
+            while let Some((seen, slot)) = self.idlest.pop() {
+                if self.flows.is_live(slot) && self.flows.hot(slot).last_seen == seen {
+                    return slot;
+                }
+            }
+            let count = (self.flows.live() / 16).max(64);
+            let mut idlest = core::mem::take(&mut self.idlest);
+            self.flows.longest_idle(self.tick as u32, count, &mut idlest);
+            // From the end on, with the time they were last seen instead of their age.
+            idlest.reverse();
+            for (age, slot) in &mut idlest {
+                *age = self.flows.hot(*slot).last_seen;
+            }
+            self.idlest = idlest;
+        }
+        NO_SLOT
+    }
+}
+
+/// What is known of the endpoints before the first packet that was captured.
+fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Segment) {
+    let receiver = sender.other();
+    match beginning {
+        Beginning::Syn => {}
+        Beginning::SynAck(syn) => {
+            flow.hot.flags.set(FlowFlags::MIDSTREAM);
+            for side in Side::BOTH {
+                flow.half(side).flags.set(HalfFlags::EXISTS);
+                flow.half(side).window_shift = WIDEST_SHIFT;
+            }
+            let iss = syn.map_or(SeqNum(segment.ack.0.wrapping_sub(1)), |syn| syn.seq);
+            let client = flow.cold(receiver);
+            client.iss = iss;
+            client.snd_max = segment.ack;
+            flow.half(receiver).slow.set(SlowFlags::ISS);
+            flow.half(receiver).state = TcpState::SynSent;
+            flow.half(sender).state = TcpState::SynRcvd;
+            flow.synchronize(sender, iss + 1, false);
+            match syn {
+                Some(syn) => flow.learn_options(receiver, &syn.segment),
+                // The answer says whether the SYN offered scaling, not how much.
+                None => flow.half(receiver).slow.set(SlowFlags::SCALE_OFFERED),
+            }
+        }
+        Beginning::Middle => {
+            flow.hot.flags.set(FlowFlags::MIDSTREAM);
+            for side in Side::BOTH {
+                flow.half(side).flags.set(HalfFlags::EXISTS);
+                flow.half(side).state = TcpState::Established;
+                flow.half(side).window_shift = WIDEST_SHIFT;
+            }
+            flow.synchronize(receiver, segment.data_start(), false);
+            flow.half(sender).slow.set(SlowFlags::ISS);
+            let cold = flow.cold(sender);
+            cold.iss = SeqNum(segment.seq.0.wrapping_sub(1));
+            cold.snd_max = segment.seq;
+            if segment.has_ack() {
+                flow.synchronize(sender, segment.ack, false);
+                flow.half(receiver).slow.set(SlowFlags::ISS);
+                let cold = flow.cold(receiver);
+                cold.iss = SeqNum(segment.ack.0.wrapping_sub(1));
+                cold.snd_max = segment.ack;
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a burst brought in for readers, until its end: pieces of stream, grouped by flow and side.
+
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::event::Side;
+use crate::wire::SeqNum;
+
+const END: u32 = u32::MAX;
+
+/// Where the bytes of a piece are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In the burst's memory, from this index on.
+    Frame(usize),
+    /// In the datagrams that the burst made whole, from this index on.
+    Scratch(usize),
+    /// In the direction's backlog.
+    Stored,
+    /// Nowhere: they will never come.
+    Missing,
+}
+
+/// A run of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) source: Source,
+    pub(crate) len: u64,
+    pub(crate) next: u32,
+}
+
+/// The pieces of one side of one flow, in stream order and without holes between them.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) slot: u32,
+    pub(crate) side: Side,
+    /// The sequence number of the first byte.
+    pub(crate) base: SeqNum,
+    pub(crate) first: u32,
+    last: u32,
+    /// Bytes of all pieces.
+    pub(crate) len: u64,
+    /// What each reader has taken, as long as the direction has no backlog to say it.
+    pub(crate) taken: SmallVec<[u64; 2]>,
+}
+
+impl Group {
+    /// What `reader` has taken.
+    pub(crate) fn taken(&self, reader: u8) -> u64 {
+        self.taken.get(usize::from(reader)).copied().unwrap_or(0)
+    }
+}
+
+/// All groups of a burst.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    groups: Vec<Group>,
+    pieces: Vec<Piece>,
+}
+
+impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.groups.clear();
+        self.pieces.clear();
+    }
+
+    /// Begins the group of a side that has none, with one piece.
+    #[inline]
+    pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+        let piece = self.pieces.len() as u32;
+        self.pieces.push(Piece { source, len, next: END });
+        self.groups.push(Group { slot, side, base, first: piece, last: piece, len, taken: SmallVec::new() });
+    }
+
+    /// Adds a piece to the group of a side that has one.
+    #[inline]
+    pub(crate) fn extend(&mut self, slot: u32, side: Side, source: Source, len: u64) {
+        let piece = self.pieces.len() as u32;
+        self.pieces.push(Piece { source, len, next: END });
+        if let Some(index) = self.find(slot, side) {
+            let group = &mut self.groups[index];
+            group.len += len;
+            let last = group.last;
+            group.last = piece;
+            self.pieces[last as usize].next = piece;
+        }
+    }
+
+    /// The group of a side. A burst has few; the newest is the likeliest.
+    #[inline]
+    pub(crate) fn find(&self, slot: u32, side: Side) -> Option<usize> {
+        self.groups.iter().rposition(|group| group.slot == slot && group.side == side)
+    }
+
+    pub(crate) fn group(&self, index: usize) -> &Group {
+        &self.groups[index]
+    }
+
+    pub(crate) fn group_mut(&mut self, index: usize) -> &mut Group {
+        &mut self.groups[index]
+    }
+
+    pub(crate) fn piece(&self, index: u32) -> Option<&Piece> {
+        self.pieces.get(index as usize)
+    }
+
+    pub(crate) fn piece_mut(&mut self, index: u32) -> Option<&mut Piece> {
+        self.pieces.get_mut(index as usize)
+    }
+}

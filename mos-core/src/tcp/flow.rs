@@ -1,0 +1,207 @@
+//! Both parts of a flow, and the small steps that all updates share.
+
+use crate::event::Side;
+use crate::flow::record::{Cold, ColdHalf, FlowFlags, Half, HalfFlags, Hot, SlowFlags};
+use crate::tcp::{Segment, TcpState};
+use crate::wire::SeqNum;
+
+/// A scale no real one exceeds (RFC 7323 2.3): what is assumed of an endpoint whose SYN was not seen, so that its window
+/// is never taken for narrower than it is.
+const WIDEST_SHIFT: u8 = 14;
+
+/// A flow, borrowed for one update.
+#[derive(Debug)]
+pub struct Flow<'a> {
+    /// The hot line.
+    pub hot: &'a mut Hot,
+    /// The cold part.
+    pub cold: &'a mut Cold,
+}
+
+impl Flow<'_> {
+    /// The hot part of one endpoint.
+    #[inline]
+    pub fn half(&mut self, side: Side) -> &mut Half {
+        &mut self.hot.half[side as usize]
+    }
+
+    /// The cold part of one endpoint.
+    #[inline]
+    pub fn cold(&mut self, side: Side) -> &mut ColdHalf {
+        &mut self.cold.half[side as usize]
+    }
+
+    /// The state of one endpoint.
+    #[inline]
+    #[must_use]
+    pub fn state(&self, side: Side) -> TcpState {
+        self.hot.half[side as usize].state
+    }
+
+    /// Brings the cold part up to date: the short way moves only the hot one. Without a hole, all that was sent has arrived.
+    pub fn reconcile(&mut self) {
+        for side in Side::BOTH {
+            let half = *self.half(side);
+            let cold = self.cold(side);
+            cold.ack_seen = cold.ack_seen.max(half.ack);
+            let peer = self.hot.half[side.other() as usize];
+            if peer.flags.any(HalfFlags::SYNCED) && !peer.flags.any(HalfFlags::HOLE) {
+                let sender = self.cold(side);
+                sender.snd_max = sender.snd_max.max(peer.rcv_nxt);
+            }
+        }
+    }
+
+    /// From here on `side` expects `seq`, which is the first byte of its stream.
+    pub fn synchronize(&mut self, side: Side, seq: SeqNum, guessed: bool) {
+        let half = self.half(side);
+        half.rcv_nxt = seq;
+        half.flags.set(HalfFlags::SYNCED);
+        if guessed {
+            half.flags.set(HalfFlags::GUESSED);
+        } else {
+            half.flags.clear(HalfFlags::GUESSED);
+        }
+        let cold = self.cold(side);
+        cold.sync_seq = seq;
+        cold.sync_offset = 0;
+    }
+
+    /// Moves RCV.NXT of `side` to `seq`, keeping the stream offset of the last known pair within 2 GiB.
+    pub fn advance(&mut self, side: Side, seq: SeqNum) {
+        let old = self.half(side).rcv_nxt;
+        if (old.0 ^ seq.0) >> 31 != 0 {
+            let cold = self.cold(side);
+            cold.sync_offset = cold.offset_of(seq);
+            cold.sync_seq = seq;
+        }
+        self.half(side).rcv_nxt = seq;
+    }
+
+    /// No payload has reached `side` yet.
+    #[must_use]
+    pub fn is_untouched(&self, side: Side) -> bool {
+        let (half, cold) = (&self.hot.half[side as usize], &self.cold.half[side as usize]);
+        half.rcv_nxt == cold.sync_seq && cold.sync_offset == 0 && !half.flags.any(HalfFlags::HOLE | HalfFlags::PENDING)
+    }
+
+    /// Takes from a SYN what `side` offers in it (RFC 7323 2, RFC 2018).
+    pub fn learn_options(&mut self, side: Side, segment: &Segment) {
+        let Some(options) = &segment.options else { return };
+        self.cold(side).mss = options.mss.unwrap_or(0);
+        if options.sack_permitted {
+            self.half(side).slow.set(SlowFlags::SACK_OFFERED);
+        }
+        if options.timestamps.is_some() {
+            self.half(side).slow.set(SlowFlags::TIMESTAMPS_OFFERED);
+        }
+        match options.window_scale {
+            // Scaling takes effect only if both offer it.
+            None => {
+                self.half(side).window_shift = 0;
+                self.half(side.other()).window_shift = 0;
+                self.half(side).slow.clear(SlowFlags::SCALE_OFFERED);
+            }
+            Some(shift) => {
+                let peer_syn_seen = self.half(side.other()).slow.any(SlowFlags::ISS);
+                let peer_offered = self.half(side.other()).slow.any(SlowFlags::SCALE_OFFERED);
+                self.half(side).slow.set(SlowFlags::SCALE_OFFERED);
+                if peer_offered || !peer_syn_seen {
+                    self.half(side).window_shift = shift;
+                    if !peer_offered {
+                        self.half(side.other()).window_shift = WIDEST_SHIFT;
+                    }
+                }
+            }
+        }
+    }
+
+    /// `side` sent an acknowledgment and a window.
+    pub fn acknowledge(&mut self, side: Side, segment: &Segment) {
+        if !segment.has_ack() {
+            return;
+        }
+        let first = !self.half(side).slow.any(SlowFlags::ACKED);
+        let peer_known = self.half(side.other()).slow.any(SlowFlags::ISS);
+        let peer_sent = self.cold(side.other()).snd_max;
+        let cold = self.cold(side);
+        cold.ack_seen = if first { segment.ack } else { cold.ack_seen.max(segment.ack) };
+        let seen = if peer_known && segment.ack.gt(peer_sent) { peer_sent } else { segment.ack };
+        let half = self.half(side);
+        let shift = if segment.syn() { 0 } else { half.window_shift };
+        let edge = segment.ack + (u32::from(segment.window) << shift);
+        half.ack = if first { seen } else { half.ack.max(seen) };
+        half.slow.set(SlowFlags::ACKED);
+        if half.flags.any(HalfFlags::WINDOW) {
+            half.edge = half.edge.max(edge);
+        } else {
+            half.edge = edge;
+            half.flags.set(HalfFlags::WINDOW);
+        }
+    }
+
+    /// `side` received a time stamp (RFC 7323 4.3).
+    pub fn note_timestamp(&mut self, side: Side, segment: &Segment) {
+        let Some(ts_val) = segment.ts_val else { return };
+        if !segment.syn() || segment.has_ack() {
+            self.hot.flags.set(FlowFlags::TIMESTAMPS);
+        }
+        let half = self.half(side);
+        if !half.slow.any(SlowFlags::TS_RECENT) {
+            half.ts_recent = ts_val;
+            half.slow.set(SlowFlags::TS_RECENT);
+        } else if SeqNum(ts_val).ge(SeqNum(half.ts_recent))
+            && (!half.slow.any(SlowFlags::ACKED) || segment.seq.le(half.ack))
+        {
+            half.ts_recent = ts_val;
+        }
+    }
+
+    /// What `side`'s FIN stands at, if it has sent one.
+    #[must_use]
+    pub fn fin_seq(&self, side: Side) -> Option<SeqNum> {
+        let sent = self.hot.half[side as usize].slow.any(SlowFlags::FIN_SENT);
+        sent.then(|| self.cold.half[side as usize].fin_seq)
+    }
+
+    /// How far the stream that `side` receives is known to reach: all that its peer has sent, without the FIN.
+    #[must_use]
+    pub fn sent_to(&self, side: Side) -> SeqNum {
+        let peer = side.other();
+        self.fin_seq(peer).unwrap_or(self.cold.half[peer as usize].snd_max)
+    }
+
+    /// How much of the stream that `side` receives it must have got: what it acknowledged, as far as it is known to have
+    /// been sent.
+    #[must_use]
+    pub fn acked_to(&self, side: Side) -> Option<SeqNum> {
+        let acked = self.hot.half[side as usize].slow.any(SlowFlags::ACKED);
+        let (seen, sent) = (self.cold.half[side as usize].ack_seen, self.sent_to(side));
+        acked.then(|| if seen.gt(sent) { sent } else { seen })
+    }
+
+    /// Sets what follows from the rest: open holes, and whether the short way applies.
+    pub fn settle(&mut self) {
+        let mut fast = true;
+        for side in Side::BOTH {
+            let beyond = self.sent_to(side).gt(self.half(side).rcv_nxt);
+            let half = self.half(side);
+            if beyond || half.slow.any(SlowFlags::HELD) {
+                half.flags.set(HalfFlags::HOLE);
+            } else {
+                half.flags.clear(HalfFlags::HOLE);
+            }
+            fast &= half.state == TcpState::Established
+                && half.flags.all(HalfFlags::SYNCED | HalfFlags::WINDOW)
+                && !half.flags.any(HalfFlags::HOLE | HalfFlags::GUESSED);
+        }
+        if fast {
+            self.hot.flags.set(FlowFlags::FAST);
+        } else {
+            self.hot.flags.clear(FlowFlags::FAST);
+        }
+        if !self.state(Side::Client).is_opening() && !self.state(Side::Server).is_opening() {
+            self.hot.flags.clear(FlowFlags::HALF_OPEN);
+        }
+    }
+}

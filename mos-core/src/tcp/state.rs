@@ -1,0 +1,63 @@
+//! The states of an endpoint (RFC 9293 3.3.2), with the numbers that mOS gives them.
+
+/// The state of an emulated endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum TcpState {
+    /// TCP_CLOSED
+    Closed = 0,
+    /// TCP_LISTEN
+    Listen = 1,
+    /// TCP_SYN_SENT
+    SynSent = 2,
+    /// TCP_SYN_RCVD
+    SynRcvd = 3,
+    /// TCP_ESTABLISHED
+    Established = 4,
+    /// TCP_FIN_WAIT_1
+    FinWait1 = 5,
+    /// TCP_FIN_WAIT_2
+    FinWait2 = 6,
+    /// TCP_CLOSE_WAIT
+    CloseWait = 7,
+    /// TCP_CLOSING
+    Closing = 8,
+    /// TCP_LAST_ACK
+    LastAck = 9,
+    /// TCP_TIME_WAIT
+    TimeWait = 10,
+}
+
+impl TcpState {
+    /// The state's name as the RFC writes it, without blanks.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "CLOSED",
+            Self::Listen => "LISTEN",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRcvd => "SYN_RCVD",
+            Self::Established => "ESTABLISHED",
+            Self::FinWait1 => "FIN_WAIT_1",
+            Self::FinWait2 => "FIN_WAIT_2",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::Closing => "CLOSING",
+            Self::LastAck => "LAST_ACK",
+            Self::TimeWait => "TIME_WAIT",
+        }
+    }
+
+    /// Nothing more will come of this endpoint.
+    #[inline]
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Closed | Self::TimeWait)
+    }
+
+    /// The endpoint is in its handshake.
+    #[inline]
+    #[must_use]
+    pub fn is_opening(self) -> bool {
+        matches!(self, Self::Listen | Self::SynSent | Self::SynRcvd)
+    }
+}

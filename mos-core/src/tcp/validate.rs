@@ -1,0 +1,118 @@
+//! Whether the receiver of a segment would accept it. What it would not accept changes nothing: otherwise anybody could
+//! end or distort what the monitor sees by segments that the endpoints ignore.
+
+use crate::event::{ErrorReason, Side};
+use crate::flow::record::{FlowFlags, HalfFlags, SlowFlags};
+use crate::tcp::{Flow, Segment, TcpState};
+use crate::wire::SeqNum;
+
+/// What a segment is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It counts.
+    Accept,
+    /// All of it lies before what the receiver has acknowledged: a late copy. It changes nothing.
+    Stale,
+    /// The receiver would not accept it.
+    Reject(ErrorReason),
+}
+
+use Acceptance::{Accept, Reject, Stale};
+
+/// Judges a segment from `sender`, by the variables of its receiver.
+#[must_use]
+pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Acceptance {
+    let receiver = sender.other();
+    if segment.rst() {
+        return if accepts_reset(flow, receiver, segment) { Accept } else { Reject(ErrorReason::Reset) };
+    }
+    let state = flow.state(receiver);
+    if state == TcpState::SynSent {
+        return if !segment.has_ack() && segment.syn() || acknowledges_syn(flow, receiver, segment) {
+            Accept
+        } else {
+            Reject(ErrorReason::Handshake)
+        };
+    }
+    if segment.syn() {
+        return Accept;
+    }
+    if state == TcpState::Listen {
+        return Accept;
+    }
+    if !segment.has_ack() {
+        return Reject(ErrorReason::NoAck);
+    }
+    let half = *flow.half(receiver);
+    if !half.flags.any(HalfFlags::SYNCED) || half.flags.any(HalfFlags::GUESSED) {
+        return Accept;
+    }
+    if state == TcpState::SynRcvd && !answers_syn_ack(flow, receiver, segment) {
+        return Reject(ErrorReason::Handshake);
+    }
+    if is_old_timestamp(flow, receiver, segment) {
+        return if segment.end().le(half.rcv_nxt) { Stale } else { Reject(ErrorReason::Timestamp) };
+    }
+    if half.slow.any(SlowFlags::ACKED) && segment.end().lt(half.ack) {
+        return Stale;
+    }
+    if half.flags.any(HalfFlags::WINDOW) && !within_window(half.edge, segment) {
+        return Reject(ErrorReason::Window);
+    }
+    Accept
+}
+
+/// RFC 9293 3.10.7.4, first check, with the widest window ever advertised: an acknowledgment may have been missed. One
+/// byte at the edge of a full window passes: it probes the window, and an update may have crossed it.
+fn within_window(edge: SeqNum, segment: &Segment) -> bool {
+    if segment.len == 0 {
+        return segment.seq.le(edge + 1);
+    }
+    segment.seq.lt(edge) || segment.seq == edge && segment.len == 1
+}
+
+/// RFC 7323 5.3, R1.
+fn is_old_timestamp(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    let in_use = flow.hot.flags.any(FlowFlags::TIMESTAMPS);
+    let half = flow.half(receiver);
+    match segment.ts_val {
+        Some(ts_val) if in_use && half.slow.any(SlowFlags::TS_RECENT) => SeqNum(ts_val).lt(SeqNum(half.ts_recent)),
+        _ => false,
+    }
+}
+
+/// SND.UNA < SEG.ACK <= SND.NXT in SYN-SENT (RFC 9293 3.10.7.3).
+fn acknowledges_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    let cold = flow.cold(receiver);
+    segment.has_ack() && segment.ack.gt(cold.iss) && segment.ack.le(cold.snd_max)
+}
+
+/// Whether the handshake's last ACK fits the SYN|ACK, if that was captured. Some data may have gone unseen before it.
+fn answers_syn_ack(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    const UNSEEN: u32 = 1 << 20;
+    let known = flow.half(receiver).slow.any(SlowFlags::ISS);
+    !known || (1..UNSEEN).contains(&segment.ack.offset_from(flow.cold(receiver).iss))
+}
+
+/// D4: in SYN-SENT a reset must acknowledge the SYN; later it must lie in the window, and pass the time stamp test.
+fn accepts_reset(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    let half = *flow.half(receiver);
+    if half.state == TcpState::SynSent {
+        return acknowledges_syn(flow, receiver, segment);
+    }
+    if !half.flags.any(HalfFlags::SYNCED) || is_old_timestamp(flow, receiver, segment) {
+        return false;
+    }
+    let (first, sent) = (flow.cold(receiver).sync_seq, flow.cold(receiver.other()).snd_max);
+    let low = if half.slow.any(SlowFlags::ACKED) { half.ack } else { SeqNum(first.0.wrapping_sub(1)) };
+    let high = if half.flags.any(HalfFlags::WINDOW) { half.edge.max(half.rcv_nxt) } else { sent.max(half.rcv_nxt) };
+    segment.seq.ge(low) && segment.seq.le(high)
+}
+
+/// Whether an acknowledgment can be true: nobody acknowledges what lies beyond the window it offered. (More than was
+/// seen to be sent is possible: the capture may have missed it.)
+#[must_use]
+pub fn plausible_ack(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> bool {
+    let half = flow.half(sender);
+    !half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1)
+}

@@ -1,0 +1,153 @@
+//! The frame: link, IP and TCP headers (RFC 9293 section 3.1) read into a [`Packet`].
+//!
+//! Nearly every frame is untagged Ethernet, IPv4 without options and TCP: for this one there is a short way, with one
+//! bounds check for all three headers. Whatever is different in any way, broken or merely unusual, goes the general way.
+//! Both give the same packet for the same frame; a property test holds them to it.
+
+use super::link::{self, NO_VLAN};
+use super::options::timestamps;
+use super::packet::{Packet, PacketKind};
+use super::reason::Undecoded;
+use super::seq::SeqNum;
+use super::{ip, u16_at};
+use crate::packet::LinkType;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// The length of a TCP header without options.
+const TCP_LEN: usize = 20;
+
+/// Decodes a frame of which `frame` was captured, and which had `wire_len` bytes on the wire. (A `wire_len` below what
+/// was captured is taken for that.)
+#[inline]
+#[must_use]
+pub fn decode(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
+    match link {
+        LinkType::Ethernet => decode_usual(frame, wire_len).unwrap_or_else(|| decode_any(frame, wire_len, link)),
+        _ => decode_any(frame, wire_len, link),
+    }
+}
+
+/// Decodes an IP datagram without a link header: one that was [reassembled](super::Defragmenter), for example.
+#[must_use]
+pub fn decode_ip(datagram: &[u8], wire_len: u32) -> Packet {
+    decode_any(datagram, wire_len, LinkType::RawIp)
+}
+
+/// The short way: untagged Ethernet, IPv4 without options, TCP, nothing wrong with it, and all headers captured.
+#[inline]
+fn decode_usual(frame: &[u8], wire_len: u32) -> Option<Packet> {
+    const IP: usize = 14;
+    const TRANSPORT: usize = IP + 20;
+
+    let headers: &[u8; TRANSPORT + TCP_LEN] = frame.first_chunk()?;
+    let is_usual = headers[12..14] == [0x08, 0x00]
+        && headers[IP] == 0x45
+        // Neither "more fragments" nor an offset; "don't fragment" does not matter.
+        && headers[IP + 6] & 0x3f == 0
+        && headers[IP + 7] == 0
+        && headers[IP + 9] == TCP;
+    if !is_usual {
+        return None;
+    }
+    let word = |at: usize| u32::from_be_bytes([headers[at], headers[at + 1], headers[at + 2], headers[at + 3]]);
+    let header: &[u8; TCP_LEN] = headers.last_chunk()?;
+    let end = IP + usize::from(u16::from_be_bytes([headers[IP + 2], headers[IP + 3]]));
+    let payload = TRANSPORT + data_offset(header);
+    // Slicing checks that the header has its 20 bytes and was captured; the rest is that it lies within the packet, and
+    // the packet within the wire.
+    let options = frame.get(TRANSPORT + TCP_LEN..payload)?;
+    if payload > end || end > (wire_len as usize).max(frame.len()) {
+        return None;
+    }
+    let packet = Packet {
+        ip_version: 4,
+        protocol: TCP,
+        network: IP as u16,
+        transport: TRANSPORT as u16,
+        payload: payload as u16,
+        vlan: NO_VLAN,
+        payload_len: (end - payload) as u32,
+        payload_captured: (end.min(frame.len()) - payload) as u32,
+        src_v4: word(IP + 12),
+        dst_v4: word(IP + 16),
+        ..Packet::BLANK
+    };
+    Some(with_tcp(packet, header, options))
+}
+
+/// The general way. Not inlined: the short way is small because this is elsewhere.
+#[inline(never)]
+pub(super) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
+    decode_layers(frame, (wire_len as usize).max(frame.len()), link).unwrap_or_else(Packet::undecoded)
+}
+
+fn decode_layers(frame: &[u8], wire_len: usize, link: LinkType) -> Result<Packet, Undecoded> {
+    let packet = ip::decode(frame, wire_len, link::network(frame, link)?)?;
+    match (packet.kind, packet.protocol) {
+        (PacketKind::OtherIp, TCP) => tcp(packet, frame),
+        (PacketKind::OtherIp, UDP) => Ok(udp(packet, frame)),
+        _ => Ok(packet),
+    }
+}
+
+/// Reads the TCP header at the start of an IP payload. Options that the capture cut off are missing; without the first 20
+/// bytes there is no packet.
+fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
+    let segment = packet.payload(frame);
+    let segment_len = packet.payload_len as usize;
+    if segment_len < TCP_LEN {
+        return Err(Undecoded::TcpHeaderTooShort);
+    }
+    let header: &[u8; TCP_LEN] = segment.first_chunk().ok_or(Undecoded::TcpHeaderCut)?;
+    let header_len = data_offset(header);
+    if header_len < TCP_LEN || header_len > segment_len {
+        return Err(Undecoded::TcpBadDataOffset);
+    }
+    let captured_header_len = header_len.min(segment.len());
+    let packet = Packet {
+        payload: packet.transport + captured_header_len as u16,
+        payload_len: (segment_len - header_len) as u32,
+        payload_captured: (segment.len() - captured_header_len) as u32,
+        ..packet
+    };
+    Ok(with_tcp(packet, header, segment.get(TCP_LEN..header_len).unwrap_or_default()))
+}
+
+/// The length of a TCP header, by its own words.
+#[inline]
+fn data_offset(header: &[u8; TCP_LEN]) -> usize {
+    usize::from(header[12] >> 4) * 4
+}
+
+/// Fills in what a TCP header says.
+#[inline]
+fn with_tcp(packet: Packet, header: &[u8; TCP_LEN], options: &[u8]) -> Packet {
+    let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let timestamps = timestamps(options);
+    let (ts_val, ts_ecr) = timestamps.unwrap_or_default();
+    Packet {
+        kind: PacketKind::Tcp,
+        tcp_flags: header[13],
+        has_timestamps: timestamps.is_some(),
+        src_port: half(0),
+        dst_port: half(2),
+        window: half(14),
+        seq: SeqNum(word(4)),
+        ack: SeqNum(word(8)),
+        ts_val,
+        ts_ecr,
+        ..packet
+    }
+}
+
+/// Fills in the ports of a UDP header, if they are there.
+fn udp(packet: Packet, frame: &[u8]) -> Packet {
+    let datagram = packet.payload(frame);
+    match (u16_at(datagram, 0), u16_at(datagram, 2)) {
+        (Some(src_port), Some(dst_port)) => Packet { src_port, dst_port, ..packet },
+        _ => packet,
+    }
+}

@@ -1,0 +1,339 @@
+//! One core: a stack, and the monitors that hear of what happens in it.
+
+use mos_core::config::Config;
+use mos_core::event::{Attachment, EndReason, ErrorReason, Hook, Interest, Observer, Side};
+use mos_core::packet::{Burst, Verdict};
+use mos_core::socket::Descriptor;
+use mos_core::stack::{Attachments, FlowCx, PacketCx, Stack};
+use mos_core::stats::Stats;
+use mos_core::time::Timestamp;
+
+use crate::control::{Command, Control, MAX_MONITORS, Socket};
+use crate::monitor::{Call, StreamMonitor};
+use crate::raw::AnyRaw;
+use crate::table::{Member, Members, Tables, Wants};
+use crate::{CloseError, Monitor, OpenError, RawMonitor};
+
+/// One core: a stack and its monitors. It is given frames and time; it owns no thread and no device.
+#[derive(Debug)]
+pub struct Core {
+    stack: Stack,
+    monitors: Monitors,
+}
+
+impl Core {
+    /// A core without monitors.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { stack: Stack::new(config), monitors: Monitors::default() }
+    }
+
+    /// Opens a MOS_SOCK_MONITOR_STREAM: it sees flows that begin from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TooMany`] if the core has as many monitors as it can have.
+    pub fn open<S: 'static, F: Default + 'static>(&mut self, monitor: Monitor<S, F>) -> Result<Descriptor, OpenError> {
+        let opened = self.monitors.control.open(monitor);
+        self.monitors.apply(&mut self.stack.attachments());
+        opened
+    }
+
+    /// Opens a MOS_SOCK_MONITOR_RAW: it sees every IP packet from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TooMany`] if there are no descriptors left.
+    pub fn open_raw<S: 'static>(&mut self, monitor: RawMonitor<S>) -> Result<Descriptor, OpenError> {
+        let opened = self.monitors.control.open_raw(monitor);
+        self.monitors.apply(&mut self.stack.attachments());
+        opened
+    }
+
+    /// mtcp_close; see [`Control::close`].
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError::BadDescriptor`] if nothing is open under `descriptor`.
+    pub fn close(&mut self, descriptor: Descriptor) -> Result<(), CloseError> {
+        let closed = self.monitors.control.close(descriptor);
+        self.monitors.apply(&mut self.stack.attachments());
+        closed
+    }
+
+    /// Takes a burst of frames and says what is to become of each.
+    pub fn process(&mut self, burst: &mut Burst<'_>) -> &[Verdict] {
+        self.stack.process_burst(burst, &mut self.monitors)
+    }
+
+    /// Lets time pass without a packet.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.stack.handle_timeout(now, &mut self.monitors);
+    }
+
+    /// Ends every flow; the monitors get all that is left to read (D20).
+    pub fn shutdown(&mut self) {
+        self.stack.shutdown(&mut self.monitors);
+    }
+
+    /// The state of the monitor that is open under `descriptor`, if it is of that type.
+    #[must_use]
+    pub fn state<S: 'static>(&self, descriptor: Descriptor) -> Option<&S> {
+        self.monitors.state(descriptor)?.downcast_ref()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        self.stack.stats()
+    }
+
+    /// The stack itself.
+    #[must_use]
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+struct OpenMonitor {
+    order: u64,
+    monitor: Box<dyn StreamMonitor>,
+}
+
+/// The monitors of a core, as the stack's observer.
+#[derive(Default)]
+struct Monitors {
+    /// By index; `creation` has their order.
+    streams: [Option<OpenMonitor>; MAX_MONITORS],
+    creation: Members,
+    /// In order of creation.
+    raws: Vec<(u64, Box<dyn AnyRaw>)>,
+    tables: Tables,
+    control: Control,
+}
+
+impl std::fmt::Debug for Monitors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitors").field("streams", &self.creation.len()).field("raws", &self.raws.len()).finish()
+    }
+}
+
+impl Monitors {
+    fn state(&self, descriptor: Descriptor) -> Option<&dyn std::any::Any> {
+        match self.control.get(descriptor).ok()? {
+            Socket::Stream { index, .. } | Socket::Active { index, .. } => {
+                self.streams[usize::from(index)].as_ref().map(|open| open.monitor.state())
+            }
+            Socket::Raw { order } => {
+                self.raws.iter().find(|(other, _)| *other == order).map(|(_, monitor)| monitor.state())
+            }
+        }
+    }
+
+    fn wants(&self) -> [Option<Wants>; MAX_MONITORS] {
+        std::array::from_fn(|index| {
+            let monitor = &self.streams[index].as_ref()?.monitor;
+            Some(Wants { interest: monitor.interest(), history_bytes: monitor.history_bytes() })
+        })
+    }
+
+    fn open_monitor(&mut self, member: Member) -> Option<&mut OpenMonitor> {
+        self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+    }
+
+    /// Does what callbacks have asked for.
+    fn apply(&mut self, attachments: &mut Attachments<'_>) {
+        for command in std::mem::take(&mut self.control.commands) {
+            match command {
+                Command::OpenStream { index, order, monitor } => {
+                    self.streams[usize::from(index)] = Some(OpenMonitor { order, monitor });
+                    self.creation.push(Member { index, order });
+                }
+                Command::OpenRaw { order, monitor } => self.raws.push((order, monitor)),
+                Command::Close(Socket::Raw { order }) => self.raws.retain(|(other, _)| *other != order),
+                Command::Close(Socket::Stream { index, order }) => self.close_stream(Member { index, order }),
+                Command::Close(Socket::Active { index, order, flow }) => {
+                    let member = Member { index, order };
+                    let Some(open) = self.open_monitor(member) else { continue };
+                    open.monitor.detach(flow.slot());
+                    let Some(number) = attachments.table(flow) else { continue };
+                    let mut members = self.tables.members(number);
+                    members.retain(|other| *other != member);
+                    // Without a free number the set stays; the monitor has no state for the flow and is not called.
+                    if let Some((table, interest)) = self.tables.acquire(&members, &self.wants()) {
+                        attachments.set(flow, Attachment { interest, table });
+                        self.tables.release(number);
+                    }
+                }
+            }
+        }
+    }
+
+    fn close_stream(&mut self, member: Member) {
+        let Some(mut open) = self.streams[usize::from(member.index)].take_if(|open| open.order == member.order) else {
+            return;
+        };
+        for socket in open.monitor.sockets() {
+            self.control.release_active(socket);
+        }
+        self.creation.retain(|other| *other != member);
+        let wants = self.wants();
+        self.tables.remove(member.order, &wants);
+    }
+
+    /// The monitors of the flow, in the order in which they stand on the wire for data that `side` receives; and the
+    /// flow's interest is brought up to date if a monitor was closed.
+    fn members(&self, cx: &mut FlowCx<'_>, towards: Side) -> Members {
+        let number = cx.table();
+        let interest = self.tables.interest(number);
+        if cx.interest() != interest {
+            cx.set_interest(interest);
+        }
+        let mut members = self.tables.members(number);
+        if towards == Side::Client {
+            members.reverse();
+        }
+        members
+    }
+
+    /// Calls one monitor, and does what it asks for. False if it is not open (any more).
+    fn call(
+        &mut self,
+        member: Member,
+        cx: &mut FlowCx<'_>,
+        side: Side,
+        call: impl FnOnce(&mut dyn StreamMonitor, Call<'_>),
+    ) -> bool {
+        let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        else {
+            return false;
+        };
+        let Member { index, order } = member;
+        call(&mut *open.monitor, Call { cx: cx.reborrow(), control: &mut self.control, index, order, side });
+        if self.control.commands.is_empty() {
+            return true;
+        }
+        self.apply(&mut cx.attachments());
+        self.open_monitor(member).is_some()
+    }
+
+    fn interest_of(&self, member: Member) -> Interest {
+        self.streams[usize::from(member.index)].as_ref().map_or(Interest::NONE, |open| open.monitor.interest())
+    }
+}
+
+impl Observer for Monitors {
+    #[inline]
+    fn wants_packets(&self) -> bool {
+        !self.raws.is_empty()
+    }
+
+    #[inline]
+    fn wants_flows(&self) -> bool {
+        !self.creation.is_empty()
+    }
+
+    fn on_packet(&mut self, cx: &mut PacketCx<'_>) {
+        let mut next = 0;
+        let last = self.raws.last().map_or(0, |(order, _)| *order);
+        while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
+            let order = *order;
+            monitor.packet(cx.reborrow(), &mut self.control);
+            next += 1;
+            if !self.control.commands.is_empty() {
+                self.apply(&mut cx.attachments());
+                next = self.raws.partition_point(|(other, _)| *other <= order);
+            }
+        }
+    }
+
+    fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
+        let mut members = Members::new();
+        for &member in &self.creation {
+            if let Some(open) = self.streams[usize::from(member.index)].as_mut()
+                && open.monitor.accepts(&cx.packet())
+            {
+                members.push(member);
+            }
+        }
+        if members.is_empty() {
+            return None;
+        }
+        let wants = self.wants();
+        let Some((table, interest)) = self.tables.acquire(&members, &wants) else {
+            log::warn!("a flow is not monitored: 256 different sets of monitors are in use");
+            return None;
+        };
+        Some(Attachment { interest, table })
+    }
+
+    fn on_attach(&mut self, cx: &mut FlowCx<'_>) {
+        for member in self.tables.members(cx.table()) {
+            let slot = cx.flow().slot();
+            if let Some(open) = self.open_monitor(member) {
+                open.monitor.attach(slot);
+            }
+        }
+    }
+
+    fn on_orphan(&mut self, cx: &mut PacketCx<'_>) {
+        for member in self.creation.clone() {
+            let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+            else {
+                continue;
+            };
+            if open.monitor.wants_orphans() {
+                open.monitor.orphan(cx.reborrow(), &mut self.control);
+                if !self.control.commands.is_empty() {
+                    self.apply(&mut cx.attachments());
+                }
+            }
+        }
+    }
+
+    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
+        let towards = if hook == Hook::Snd { side.other() } else { side };
+        for member in self.members(cx, towards) {
+            for event in self.interest_of(member).and(events).events(hook) {
+                if !self.call(member, cx, side, |monitor, call| monitor.hook(call, hook, event)) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason) {
+        for member in self.members(cx, side) {
+            self.call(member, cx, side, |monitor, call| monitor.error(call, reason));
+        }
+    }
+
+    fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side) {
+        for member in self.members(cx, side) {
+            if self.interest_of(member).any(Interest::buffer(side)) {
+                self.call(member, cx, side, |monitor, call| monitor.new_data(call));
+            }
+        }
+    }
+
+    fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
+        let slot = cx.flow().slot();
+        for member in self.members(cx, Side::Server) {
+            self.call(member, cx, Side::Server, |monitor, call| monitor.end(call, reason));
+            if let Some(open) = self.open_monitor(member)
+                && let Some(socket) = open.monitor.detach(slot)
+            {
+                self.control.release_active(socket);
+            }
+        }
+        self.tables.release(cx.table());
+    }
+
+    fn readers(&self, table: u8, side: Side) -> u16 {
+        self.tables.readers(table, side)
+    }
+
+    fn history_bytes(&self, table: u8) -> u64 {
+        self.tables.history_bytes(table)
+    }
+}
