@@ -125,7 +125,10 @@ impl FlowTable {
     #[must_use]
     pub fn confirm(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
         match self.hot.get(slot as usize) {
-            Some(hot) if hot.key == key.key => !key.key.is_v6() || self.same_v6(slot, key, packet, frame),
+            Some(hot) if hot.key == key.key => {
+                let plain = !key.key.is_v6() && !hot.flags.any(FlowFlags::TRANSLATED);
+                plain || self.confirm_rest(slot, key, packet, frame)
+            }
             _ => false,
         }
     }
@@ -138,6 +141,14 @@ impl FlowTable {
                 && (self.confirm(entry.slot, key, packet, frame) || self.is_server_key(entry.slot, key.key))
         });
         found.map_or(NO_SLOT, |entry| entry.slot)
+    }
+
+    /// An IPv6 key is a digest; and under the client's key of a translated flow only the client sends.
+    fn confirm_rest(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
+        let flags = self.hot[slot as usize].flags;
+        let from_client = key.from_high == flags.any(FlowFlags::CLIENT_IS_HIGH);
+        (from_client || !flags.any(FlowFlags::TRANSLATED))
+            && (!key.key.is_v6() || self.same_v6(slot, key, packet, frame))
     }
 
     fn same_v6(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {

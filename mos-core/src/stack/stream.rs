@@ -526,7 +526,13 @@ impl Stack {
             return;
         }
         let readers = observer.readers(hot.table, side);
-        let floor = end.saturating_sub(self.config.receive_buffer_bytes);
+        let mut floor = end.saturating_sub(self.config.receive_buffer_bytes);
+        if index.is_some()
+            && let Some(group) = self.pending.find(slot, side)
+        {
+            // What this burst brought has not been offered to the readers yet.
+            floor = floor.min(self.group_start(group));
+        }
         let Some(backlog) = self.backlog(slot, side) else { return };
         let slowest = backlog.slowest(readers, end).max(backlog.floor());
         let Some(lost) = Span::new(slowest, floor) else { return };

@@ -3,7 +3,7 @@
 //! Follows the state machine of RFC 9293 3.10.7 as seen from outside, and tolerates segments that were never captured.
 
 use crate::event::{Event, Hook, Interest, Side};
-use crate::flow::record::SlowFlags;
+use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::tcp::validate::plausible_ack;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
@@ -89,7 +89,10 @@ fn update_plain(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut S
         }
         _ => {}
     }
-    if segment.fin() && !flow.half(side).slow.any(SlowFlags::FIN_SENT) {
+    let receiver = *flow.half(side.other());
+    // A FIN before data that was sent already is none.
+    let possible = !receiver.flags.any(HalfFlags::SYNCED) || segment.data_end().ge(receiver.rcv_nxt);
+    if segment.fin() && possible && !flow.half(side).slow.any(SlowFlags::FIN_SENT) {
         let next = match flow.state(side) {
             TcpState::Established => TcpState::FinWait1,
             // A FIN that does not acknowledge the peer's was sent before that one arrived.
