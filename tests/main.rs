@@ -1,3 +1,7 @@
 //! Integration tests.
 
 mod scenario;
+mod properties;
+mod support;
+mod replays;
+mod traps;

@@ -187,6 +187,8 @@ pub enum ErrorReason {
     Handshake,
     /// A segment without ACK where every segment has one (RFC 9293 3.10.7.4); ignored.
     NoAck,
+    /// A signed segment on a connection without signatures: its receiver discards it (RFC 2385 2, RFC 5925 7.3).
+    Signature,
     /// Data or a FIN beyond the sender's FIN; ignored.
     BeyondFin,
     /// Bytes of the stream that will never be seen: reading goes on behind them.
@@ -199,10 +201,10 @@ pub enum ErrorReason {
 
 impl ErrorReason {
     /// The number of reasons.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
     /// The names of the reasons, by index.
     pub const NAMES: [&'static str; Self::COUNT] =
-        ["window", "timestamp", "reset", "handshake", "no_ack", "beyond_fin", "gap", "overrun", "conflict"];
+        ["window", "timestamp", "reset", "handshake", "no_ack", "signature", "beyond_fin", "gap", "overrun", "conflict"];
 
     /// A dense number for counters.
     #[must_use]
@@ -213,10 +215,11 @@ impl ErrorReason {
             Self::Reset => 2,
             Self::Handshake => 3,
             Self::NoAck => 4,
-            Self::BeyondFin => 5,
-            Self::Gap(_) => 6,
-            Self::Overrun(_) => 7,
-            Self::Conflict(_) => 8,
+            Self::Signature => 5,
+            Self::BeyondFin => 6,
+            Self::Gap(_) => 7,
+            Self::Overrun(_) => 8,
+            Self::Conflict(_) => 9,
         }
     }
 

@@ -21,3 +21,5 @@ pub mod wire;
 
 #[cfg(feature = "std")]
 pub mod io;
+#[cfg(feature = "std")]
+pub mod runtime;

@@ -6,6 +6,6 @@ pub mod table;
 pub mod timer;
 
 pub use key::{FlowKey, Hasher};
-pub use record::{Cold, FlowFlags, Half, HalfFlags, Hot};
+pub use record::{Cold, FlowFlags, Half, HalfFlags, Hot, Offers};
 pub use table::{FlowId, FlowTable, NO_SLOT};
 pub use timer::TimerWheel;

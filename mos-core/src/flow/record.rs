@@ -87,8 +87,8 @@ flags! {
         CLIENT_IS_HIGH = 1;
         /// The server half is found under a key of its own: a first-packet callback rewrote the addresses.
         TRANSLATED = 2;
-        /// Both SYNs were seen, so window scales are known.
-        SCALES_KNOWN = 3;
+        /// The first segment was signed (RFC 2385, RFC 5925): all of them have to be.
+        SIGNED = 3;
         /// Timestamps are in use (RFC 7323): both SYNs carried the option, or a first segment did.
         TIMESTAMPS = 4;
         /// The handshake is not complete.
@@ -135,12 +135,18 @@ flags! {
         TS_RECENT = 3;
         /// `ack` is valid: the endpoint has acknowledged something.
         ACKED = 4;
-        /// The endpoint's SYN offered window scaling.
-        SCALE_OFFERED = 5;
-        /// The endpoint's SYN offered timestamps.
-        TIMESTAMPS_OFFERED = 6;
-        /// The endpoint's SYN permitted selective acknowledgments.
-        SACK_OFFERED = 7;
+    }
+}
+
+flags! {
+    /// What an endpoint's SYN offered.
+    Offers {
+        /// Window scaling.
+        SCALE = 0;
+        /// Timestamps.
+        TIMESTAMPS = 1;
+        /// Selective acknowledgments.
+        SACK = 2;
     }
 }
 
@@ -194,6 +200,8 @@ pub struct ColdHalf {
     pub port: u16,
     /// The maximum segment size of its SYN, in bytes; 0 if it had none.
     pub mss: u16,
+    /// What its SYN offered.
+    pub offers: Offers,
 }
 
 /// What the established state does not touch.
@@ -269,6 +277,7 @@ impl ColdHalf {
         buffer: None,
         port: 0,
         mss: 0,
+        offers: Offers(0),
     };
 
     /// The stream offset of the peer's sequence number `seq`, which lies within 2 GiB of the last known pair; numbers

@@ -110,8 +110,8 @@ mod tests {
         let (first, second) = (store.take().unwrap(), store.take().unwrap());
         assert_ne!(first, second);
         assert_eq!(store.live(), 2);
-        store.get_mut(&first).store(&mut pool, 1 << 16, b"late", OverlapPolicy::First, 0).unwrap();
-        store.get_mut(&second).store(&mut pool, 7, b"other", OverlapPolicy::First, 0).unwrap();
+        store.get_mut(&first).stream.store(&mut pool, 1 << 16, b"late", OverlapPolicy::First, 0).unwrap();
+        store.get_mut(&second).stream.store(&mut pool, 7, b"other", OverlapPolicy::First, 0).unwrap();
         assert_eq!(pool.in_use_bytes(), 2 * SEGMENT_BYTES);
 
         let index = first.index();
@@ -119,12 +119,12 @@ mod tests {
         assert_eq!((store.live(), pool.in_use_bytes()), (1, SEGMENT_BYTES));
         let again = store.take().unwrap();
         assert_eq!(again.index(), index);
-        assert!(store.get(&again).is_empty());
-        assert_eq!(store.get(&second).stored_bytes(), 5);
+        assert!(store.get(&again).stream.is_empty());
+        assert_eq!(store.get(&second).stream.stored_bytes(), 5);
 
         store.give_back(again, &mut pool);
         store.trim();
-        assert_eq!(store.get(&second).stored_bytes(), 5);
+        assert_eq!(store.get(&second).stream.stored_bytes(), 5);
         store.give_back(second, &mut pool);
         assert_eq!((store.live(), pool.in_use_bytes()), (0, 0));
     }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::packet::{FrameMeta, LinkType};
+use crate::packet::FrameMeta;
 use crate::wire::{PacketKind, decode};
 
 /// Chooses cores by a seeded, symmetric hash of the pair of IP addresses.
@@ -25,14 +25,16 @@ impl Spread {
         Self { seed, cores: cores.max(1) }
     }
 
+    /// How many cores there are.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
     /// The core that takes the frame: a number below that of the cores.
     #[must_use]
     pub fn core_of(&self, frame: &[u8], meta: &FrameMeta) -> usize {
-        self.choose(frame, meta.wire_len, meta.link)
-    }
-
-    fn choose(&self, frame: &[u8], wire_len: u32, link: LinkType) -> usize {
-        let packet = decode(frame, wire_len, link);
+        let packet = decode(frame, meta.wire_len, meta.link);
         if let PacketKind::Undecoded(_) = packet.kind {
             return 0;
         }

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::pending::Source;
 use super::{Stack, WHOLE};
 use crate::event::{Attachment, EndReason, Interest, Side};
-use crate::flow::FlowId;
+use crate::flow::{FlowId, Offers};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::packet::{Burst, FrameMeta, Verdict};
 use crate::reassembly::{Backlog, SegmentPool, Slices, Span, Stretch};
@@ -256,9 +256,9 @@ impl FlowCx<'_> {
             retransmitted_bytes: cold.retransmitted_bytes,
             conflicts: cold.conflicts,
             mss: cold.mss,
-            window_scale: half.slow.any(SlowFlags::SCALE_OFFERED).then_some(half.window_shift),
-            sack_permitted: half.slow.any(SlowFlags::SACK_OFFERED),
-            timestamps: half.slow.any(SlowFlags::TIMESTAMPS_OFFERED),
+            window_scale: cold.offers.any(Offers::SCALE).then_some(half.window_shift),
+            sack_permitted: cold.offers.any(Offers::SACK),
+            timestamps: cold.offers.any(Offers::TIMESTAMPS),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{FlowCx, PacketCx, Stack, WHOLE};
 use crate::event::{EndReason, Observer, Side};
 use crate::flow::record::{HalfFlags, ReuseSyn, SlowFlags};
-use crate::flow::{FlowFlags, NO_SLOT};
+use crate::flow::{FlowFlags, NO_SLOT, Offers};
 use crate::packet::Burst;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::{SeqNum, TcpFlags};
@@ -73,6 +73,9 @@ impl Stack {
         hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
         if checksum_good {
             hot.half[sender as usize].flags.set(HalfFlags::CHECKSUMS);
+        }
+        if segment.signed {
+            hot.flags.set(FlowFlags::SIGNED);
         }
         prepare(&mut Flow { hot, cold }, beginning, sender, &segment);
         self.push_half_open(slot);
@@ -160,7 +163,7 @@ fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Se
             match syn {
                 Some(syn) => flow.learn_options(receiver, &syn.segment),
                 // The answer says whether the SYN offered scaling, not how much.
-                None => flow.half(receiver).slow.set(SlowFlags::SCALE_OFFERED),
+                None => flow.cold(receiver).offers.set(Offers::SCALE),
             }
         }
         Beginning::Middle => {

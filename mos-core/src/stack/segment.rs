@@ -92,6 +92,7 @@ impl Stack {
             || receiver.flags.any(HalfFlags::BUFFERED)
             || packet.payload_len != packet.payload_captured
             || (timed && SeqNum(packet.ts_val).lt(SeqNum(receiver.ts_recent)))
+            || packet.signed
             || (packet.seq.0 ^ end.0) >> 31 != 0
         {
             return false;
@@ -409,6 +410,8 @@ impl Stack {
         cold.iss = chosen;
         cold.snd_max = segment.ack;
         flow.synchronize(side, segment.ack, false);
+        // The time stamps seen so far were the other one's.
+        flow.half(side).slow.clear(SlowFlags::TS_RECENT);
     }
 
     /// Whether the checksums of a known flow's packet let it count (D13).

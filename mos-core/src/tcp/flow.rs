@@ -1,7 +1,7 @@
 //! Both parts of a flow, and the small steps that all updates share.
 
 use crate::event::Side;
-use crate::flow::record::{Cold, ColdHalf, FlowFlags, Half, HalfFlags, Hot, SlowFlags};
+use crate::flow::record::{Cold, ColdHalf, FlowFlags, Half, HalfFlags, Hot, Offers, SlowFlags};
 use crate::tcp::{Segment, TcpState};
 use crate::wire::SeqNum;
 
@@ -88,24 +88,30 @@ impl Flow<'_> {
     /// Takes from a SYN what `side` offers in it (RFC 7323 2, RFC 2018).
     pub fn learn_options(&mut self, side: Side, segment: &Segment) {
         let Some(options) = &segment.options else { return };
-        self.cold(side).mss = options.mss.unwrap_or(0);
+        let cold = self.cold(side);
+        cold.mss = options.mss.unwrap_or(0);
         if options.sack_permitted {
-            self.half(side).slow.set(SlowFlags::SACK_OFFERED);
+            cold.offers.set(Offers::SACK);
         }
         if options.timestamps.is_some() {
-            self.half(side).slow.set(SlowFlags::TIMESTAMPS_OFFERED);
+            cold.offers.set(Offers::TIMESTAMPS);
         }
+        if let Some((ts_val, _)) = options.timestamps
+            && !self.half(side).slow.any(SlowFlags::TS_RECENT)
+        {
+            // As long as the peer has sent nothing: the first time stamp that it may echo.
+            self.half(side).ts_recent = ts_val;
+        }
+        let peer_syn_seen = self.half(side.other()).slow.any(SlowFlags::ISS);
+        let peer_offered = self.cold(side.other()).offers.any(Offers::SCALE);
         match options.window_scale {
             // Scaling takes effect only if both offer it.
             None => {
                 self.half(side).window_shift = 0;
                 self.half(side.other()).window_shift = 0;
-                self.half(side).slow.clear(SlowFlags::SCALE_OFFERED);
             }
             Some(shift) => {
-                let peer_syn_seen = self.half(side.other()).slow.any(SlowFlags::ISS);
-                let peer_offered = self.half(side.other()).slow.any(SlowFlags::SCALE_OFFERED);
-                self.half(side).slow.set(SlowFlags::SCALE_OFFERED);
+                self.cold(side).offers.set(Offers::SCALE);
                 if peer_offered || !peer_syn_seen {
                     self.half(side).window_shift = shift;
                     if !peer_offered {
@@ -143,6 +149,11 @@ impl Flow<'_> {
     /// `side` received a time stamp (RFC 7323 4.3).
     pub fn note_timestamp(&mut self, side: Side, segment: &Segment) {
         let Some(ts_val) = segment.ts_val else { return };
+        let peer = side.other();
+        if segment.syn() && self.half(peer).slow.any(SlowFlags::ISS) && self.cold(peer).iss != segment.seq {
+            // A rival SYN|ACK: its clock may be another one.
+            return;
+        }
         if !segment.syn() || segment.has_ack() {
             self.hot.flags.set(FlowFlags::TIMESTAMPS);
         }

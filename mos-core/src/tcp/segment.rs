@@ -17,6 +17,10 @@ pub struct Segment {
     pub len: u32,
     /// TSval, if the segment carries time stamps.
     pub ts_val: Option<u32>,
+    /// TSecr, if the segment carries time stamps.
+    pub ts_ecr: Option<u32>,
+    /// The segment carries a signature (RFC 2385, RFC 5925).
+    pub signed: bool,
     /// Options, read only if SYN is set.
     pub options: Option<TcpOptions>,
 }
@@ -33,6 +37,8 @@ impl Segment {
             flags: packet.tcp_flags,
             len: packet.payload_len,
             ts_val: packet.has_timestamps.then_some(packet.ts_val),
+            ts_ecr: packet.has_timestamps.then_some(packet.ts_ecr),
+            signed: packet.signed,
             options,
         }
     }

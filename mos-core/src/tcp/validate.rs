@@ -2,7 +2,7 @@
 //! end or distort what the monitor sees by segments that the endpoints ignore.
 
 use crate::event::{ErrorReason, Side};
-use crate::flow::record::{FlowFlags, HalfFlags, SlowFlags};
+use crate::flow::record::{FlowFlags, HalfFlags, Offers, SlowFlags};
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
 
@@ -23,12 +23,15 @@ use Acceptance::{Accept, Reject, Stale};
 #[must_use]
 pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Acceptance {
     let receiver = sender.other();
+    if segment.signed && !flow.hot.flags.any(FlowFlags::SIGNED) {
+        return Reject(ErrorReason::Signature);
+    }
     if segment.rst() {
         return if accepts_reset(flow, receiver, segment) { Accept } else { Reject(ErrorReason::Reset) };
     }
     let state = flow.state(receiver);
     if state == TcpState::SynSent {
-        return if !segment.has_ack() && segment.syn() || acknowledges_syn(flow, receiver, segment) {
+        return if !segment.has_ack() && segment.syn() || answers_syn(flow, receiver, segment) {
             Accept
         } else {
             Reject(ErrorReason::Handshake)
@@ -81,10 +84,19 @@ fn is_old_timestamp(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> b
     }
 }
 
-/// SND.UNA < SEG.ACK <= SND.NXT in SYN-SENT (RFC 9293 3.10.7.3).
-fn acknowledges_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+/// SND.UNA < SEG.ACK <= SND.NXT in SYN-SENT (RFC 9293 3.10.7.3); and a time stamp that is echoed must be one that was sent.
+fn answers_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    let latest = *flow.half(receiver.other());
+    let first = SeqNum(flow.half(receiver).ts_recent);
     let cold = flow.cold(receiver);
-    segment.has_ack() && segment.ack.gt(cold.iss) && segment.ack.le(cold.snd_max)
+    if !segment.has_ack() || !segment.ack.gt(cold.iss) || !segment.ack.le(cold.snd_max) {
+        return false;
+    }
+    let echo = segment.ts_ecr.filter(|_| cold.offers.any(Offers::TIMESTAMPS) && latest.slow.any(SlowFlags::TS_RECENT));
+    match echo {
+        Some(echo) if echo != 0 => SeqNum(echo).ge(first) && SeqNum(echo).le(SeqNum(latest.ts_recent)),
+        _ => true,
+    }
 }
 
 /// Whether the handshake's last ACK fits the SYN|ACK, if that was captured. Some data may have gone unseen before it.
@@ -98,13 +110,18 @@ fn answers_syn_ack(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bo
 fn accepts_reset(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
     let half = *flow.half(receiver);
     if half.state == TcpState::SynSent {
-        return acknowledges_syn(flow, receiver, segment);
+        return answers_syn(flow, receiver, segment);
     }
     if !half.flags.any(HalfFlags::SYNCED) || is_old_timestamp(flow, receiver, segment) {
         return false;
     }
+    let acked = half.slow.any(SlowFlags::ACKED);
+    if !acked && half.state == TcpState::SynRcvd {
+        // It has not answered: there is no window yet, and nothing to reset.
+        return false;
+    }
     let (first, sent) = (flow.cold(receiver).sync_seq, flow.cold(receiver.other()).snd_max);
-    let low = if half.slow.any(SlowFlags::ACKED) { half.ack } else { SeqNum(first.0.wrapping_sub(1)) };
+    let low = if acked { half.ack } else { first };
     let high = if half.flags.any(HalfFlags::WINDOW) { half.edge.max(half.rcv_nxt) } else { sent.max(half.rcv_nxt) };
     segment.seq.ge(low) && segment.seq.le(high)
 }

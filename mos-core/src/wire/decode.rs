@@ -5,7 +5,7 @@
 //! Both give the same packet for the same frame; a property test holds them to it.
 
 use super::link::{self, NO_VLAN};
-use super::options::timestamps;
+use super::options::{Always, always};
 use super::packet::{Packet, PacketKind};
 use super::reason::Undecoded;
 use super::seq::SeqNum;
@@ -126,12 +126,13 @@ fn data_offset(header: &[u8; TCP_LEN]) -> usize {
 fn with_tcp(packet: Packet, header: &[u8; TCP_LEN], options: &[u8]) -> Packet {
     let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let timestamps = timestamps(options);
+    let Always { timestamps, signed } = always(options);
     let (ts_val, ts_ecr) = timestamps.unwrap_or_default();
     Packet {
         kind: PacketKind::Tcp,
         tcp_flags: header[13],
         has_timestamps: timestamps.is_some(),
+        signed,
         src_port: half(0),
         dst_port: half(2),
         window: half(14),

@@ -1,5 +1,5 @@
 //! TCP options (RFC 9293 section 3.1): maximum segment size, window scale and timestamps (RFC 7323), selective
-//! acknowledgments (RFC 2018), Fast Open cookies (RFC 7413).
+//! acknowledgments (RFC 2018), Fast Open cookies (RFC 7413), signatures (RFC 2385, RFC 5925).
 //!
 //! Options are read as end hosts read them: what is unknown is skipped, an option that is known but has the wrong length
 //! is ignored, and of two of a kind the later counts. A length that cannot be ends the reading.
@@ -15,6 +15,10 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+/// RFC 2385.
+const MD5_SIGNATURE: u8 = 19;
+/// RFC 5925.
+const AUTHENTICATION: u8 = 29;
 const FAST_OPEN: u8 = 34;
 /// RFC 4727 leaves the number to experiments, which tell themselves apart by the first two bytes (RFC 6994).
 const EXPERIMENT: u8 = 254;
@@ -111,21 +115,38 @@ impl TcpOptions {
     }
 }
 
-/// The timestamps alone: what every packet of an established connection carries, nearly always in the layout that
-/// RFC 7323 appendix A recommends.
+/// What matters of the options of every packet, SYN or not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Always {
+    /// Timestamp value and echo reply.
+    pub(super) timestamps: Option<(u32, u32)>,
+    /// The segment carries an MD5 signature or an authentication option.
+    pub(super) signed: bool,
+}
+
+/// Reads what matters of every packet: nearly always timestamps alone, in the layout that RFC 7323 appendix A recommends.
 #[inline]
-pub(super) fn timestamps(options: &[u8]) -> Option<(u32, u32)> {
+pub(super) fn always(options: &[u8]) -> Always {
     match options {
-        [NOP, NOP, TIMESTAMPS, 10, data @ ..] if data.len() == 8 => data.first_chunk().map(two_words),
-        [] => None,
-        _ => timestamps_anywhere(options),
+        [NOP, NOP, TIMESTAMPS, 10, data @ ..] if data.len() == 8 => {
+            Always { timestamps: data.first_chunk().map(two_words), signed: false }
+        }
+        [] => Always::default(),
+        _ => always_anywhere(options),
     }
 }
 
 #[inline(never)]
-fn timestamps_anywhere(options: &[u8]) -> Option<(u32, u32)> {
-    let all = RawOptions::new(options).filter(|&(kind, _)| kind == TIMESTAMPS);
-    all.filter_map(|(_, data)| data.try_into().ok().map(two_words)).last()
+fn always_anywhere(options: &[u8]) -> Always {
+    let mut found = Always::default();
+    for (kind, data) in RawOptions::new(options) {
+        match kind {
+            TIMESTAMPS => found.timestamps = data.try_into().ok().map(two_words).or(found.timestamps),
+            MD5_SIGNATURE | AUTHENTICATION => found.signed = true,
+            _ => {}
+        }
+    }
+    found
 }
 
 fn two_words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {

@@ -61,6 +61,8 @@ pub struct Packet {
     pub tcp_flags: u8,
     /// Whether `ts_val` and `ts_ecr` were in the packet.
     pub has_timestamps: bool,
+    /// The segment carries an MD5 signature (RFC 2385) or an authentication option (RFC 5925).
+    pub signed: bool,
     /// Offset of the IP header.
     pub network: u16,
     /// Offset of the transport header; of the data, in a fragment.
@@ -105,6 +107,7 @@ impl Packet {
         protocol: 0,
         tcp_flags: 0,
         has_timestamps: false,
+        signed: false,
         network: 0,
         transport: 0,
         payload: 0,

@@ -1,0 +1,1 @@
+//! A capture file in memory.

@@ -1,0 +1,211 @@
+//! Captures replayed: the events of a flow depend neither on the size of the bursts nor on the number of cores.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use mos_core::config::{ChecksumMode, Config};
+use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
+use mos_core::reassembly::OverlapPolicy;
+use mos_core::stats::Stats;
+use mos_monitor::{EndReason, Side};
+
+use crate::support::conversation::payload;
+use crate::support::talk::Talk;
+use crate::support::{Frame, Log, batch, core_with, feed, finish, recorder, replay};
+
+/// The folder with the captures: `MOS_TRACES`, or `shared/traces` beside the workspace.
+fn traces() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces");
+    let folder = std::env::var_os("MOS_TRACES").map_or_else(beside, PathBuf::from);
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: no captures in {}; set MOS_TRACES", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+/// Every frame of a capture file, up to where it is damaged.
+fn read(path: &Path) -> Vec<Frame> {
+    let mut reader = CaptureReader::open(path, 0).unwrap_or_else(|error| panic!("{error}"));
+    let mut batch = FrameBatch::new();
+    while let Ok(Received::Frames(_)) = reader.receive(&mut batch, usize::MAX) {}
+    let frames = batch.frames().iter().enumerate();
+    frames
+        .map(|(at, meta)| Frame {
+            bytes: batch.frame(at).to_vec(),
+            wire_len: meta.wire_len,
+            time: meta.timestamp,
+            link: meta.link,
+        })
+        .collect()
+}
+
+/// The capture on two cores: every pair of addresses on one of them, all of them with the same time at the end.
+fn on_two_cores(config: &Config, capture: &[Frame], burst: usize) -> (Log, Stats) {
+    let mut shares = [Vec::new(), Vec::new()];
+    for frame in capture {
+        let core = frame.pair().map_or(0, |pair| {
+            let text = format!("{pair:?}");
+            usize::from(text.bytes().fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) >> 3 & 1)
+        });
+        shares[core].push(frame.clone());
+    }
+    let last = capture.iter().map(|frame| frame.time).max().unwrap_or_default();
+    let (mut log, mut stats) = (Log::default(), Stats::default());
+    for share in shares {
+        let (mut core, socket) = core_with(config.clone(), recorder());
+        feed(&mut core, &mut batch(&share), burst);
+        core.advance(last);
+        finish(&mut core);
+        let one = core.state::<Log>(socket).unwrap();
+        log.flows.extend(one.flows.iter().cloned());
+        for (pair, count) in &one.orphans {
+            *log.orphans.entry(*pair).or_default() += count;
+        }
+        stats.add(core.stats());
+    }
+    (log, stats)
+}
+
+fn same(name: &str, a: (&Log, &Stats), b: (&Log, &Stats)) {
+    let (flows, others) = (a.0.by_endpoints(), b.0.by_endpoints());
+    assert!(flows.keys().eq(others.keys()), "{name}: other flows");
+    for (endpoints, flows) in &flows {
+        for (flow, other) in flows.iter().zip(&others[endpoints]) {
+            let differs = flow.entries.iter().zip(&other.entries).position(|(a, b)| a != b);
+            let at = differs.unwrap_or(flow.entries.len().min(other.entries.len()));
+            let (these, those) = (flow.entries.get(at..), other.entries.get(at..));
+            assert_eq!(
+                (differs, flow.entries.len(), flow.end),
+                (None, other.entries.len(), other.end),
+                "{name}: {endpoints:?}, from event {at}: {:?} against {:?}",
+                these.map(|entries| &entries[..entries.len().min(4)]),
+                those.map(|entries| &entries[..entries.len().min(4)]),
+            );
+            assert!(flow.streams == other.streams, "{name}: {endpoints:?}: other bytes");
+        }
+        assert_eq!(flows.len(), others[endpoints].len(), "{name}: {endpoints:?}: number of flows");
+    }
+    assert_eq!(a.0.orphans, b.0.orphans, "{name}: orphans");
+    let counters = |stats: &Stats| stats.entries().map(|(a, b, value)| ((a, b), value)).collect::<BTreeMap<_, _>>();
+    assert_eq!(counters(a.1), counters(b.1), "{name}: counters");
+}
+
+#[test]
+fn captures_give_the_same_events_in_any_bursts_on_any_cores() {
+    let Some(folder) = traces() else { return };
+    let mut files = vec![folder.join("real/tiny.pcap")];
+    for part in ["edge", "public"] {
+        let entries = std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten();
+        let captures = entries.map(|entry| entry.path()).filter(|path| {
+            path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng")
+        });
+        let mut captures: Vec<_> = captures.collect();
+        captures.sort();
+        files.extend(captures);
+    }
+    let mut failures = Vec::new();
+    for path in files {
+        let mut capture = read(&path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for midstream in [false, true] {
+            let config = Config { midstream, checksum: ChecksumMode::Auto, ..Config::default() };
+            let outcome = std::panic::catch_unwind(|| {
+                let one = replay(&config, recorder(), &capture, 1);
+                for burst in [7, 64] {
+                    let other = replay(&config, recorder(), &capture, burst);
+                    same(&format!("{name}, bursts of {burst}"), (&one.log, &one.stats), (&other.log, &other.stats));
+                }
+            });
+            if outcome.is_err() {
+                failures.push(name.clone());
+            }
+        }
+        // A core knows only the time of its own packets: they are told apart by times that do not run backwards.
+        let mut latest = mos_core::time::Timestamp::ZERO;
+        for frame in &mut capture {
+            latest = latest.max(frame.time);
+            frame.time = latest;
+        }
+        let config = Config { checksum: ChecksumMode::Auto, ..Config::default() };
+        let outcome = std::panic::catch_unwind(|| {
+            let one = replay(&config, recorder(), &capture, 64);
+            for burst in [1, 64] {
+                let (log, stats) = on_two_cores(&config, &capture, burst);
+                same(&format!("{name}, two cores"), (&one.log, &one.stats), (&log, &stats));
+            }
+        });
+        if outcome.is_err() {
+            failures.push(format!("{name} on two cores"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A hole, then more in order within one burst than a receive buffer holds: readers come at the end of the burst, so
+/// nothing of it may be given up before.
+#[test]
+fn large_segments_behind_a_hole_are_not_overrun_within_a_burst() {
+    let part = payload(1, 60_000);
+    let mut talk = Talk::new(1);
+    let mut capture = Vec::from(talk.handshake());
+    capture.push(talk.ahead(Side::Client, 1000, &part[..1000]));
+    capture.push(talk.data(Side::Client, &part[..1000]));
+    talk.next[0] = talk.next[0].wrapping_add(1000);
+    for _ in 0..40 {
+        capture.push(talk.data(Side::Client, &part));
+        capture.push(talk.ack(Side::Server));
+    }
+    capture.extend(talk.close());
+    // The acknowledgments in between must not be needed to know the window.
+    let config = Config::default();
+    let one = replay(&config, recorder(), &capture, 1);
+    let all = replay(&config, recorder(), &capture, 64);
+    assert_eq!(one.log.flows[0].streams[1].bytes.len(), 2000 + 40 * 60_000);
+    assert!(one.log.flows[0].streams[1].missing.is_empty());
+    same("bursts of 64", (&one.log, &one.stats), (&all.log, &all.stats));
+}
+
+/// The capture misses more than a window (the machine was busy for a moment): what follows is read behind the gap.
+#[test]
+fn a_pause_of_the_capture_longer_than_a_window_is_a_gap() {
+    for answered in [true, false] {
+        let mut talk = Talk::new(2);
+        let mut capture = Vec::from(talk.handshake());
+        let part = payload(2, 10_000);
+        for at in 0..60 {
+            let frames = [talk.data(Side::Client, &part), talk.ack(Side::Server)];
+            // 200,000 bytes of a window of 65,535 go by unseen.
+            if !(20..40).contains(&at) {
+                let [data, ack] = frames;
+                capture.push(data);
+                // A receiver that acknowledges before it is sent more, and one that is slow to.
+                if answered || at % 3 == 0 {
+                    capture.push(ack);
+                }
+            }
+        }
+        capture.extend(talk.close());
+        let replay = replay(&Config::default(), recorder(), &capture, 1);
+        let flow = &replay.log.flows[0];
+        assert_eq!(flow.end.map(|(reason, _)| reason), Some(EndReason::Fin), "answered: {answered}");
+        assert_eq!(flow.streams[1].bytes.len(), 600_000, "answered: {answered}");
+        assert_eq!(flow.streams[1].missing, [200_000..400_000], "answered: {answered}");
+    }
+}
+
+/// The policy is known to matter here: the same capture under both.
+#[test]
+fn policies_differ_only_where_copies_differ() {
+    let mut talk = Talk::new(3);
+    let mut capture = Vec::from(talk.handshake());
+    capture.push(talk.ahead(Side::Client, 4, b"first"));
+    capture.push(talk.ahead(Side::Client, 2, b"..last.."));
+    capture.push(talk.data(Side::Client, b"ab"));
+    let text = |overlap| {
+        let replay = replay(&Config { overlap, ..Config::default() }, recorder(), &capture, 1);
+        String::from_utf8(replay.log.flows[0].streams[1].bytes.clone()).unwrap()
+    };
+    assert_eq!(text(OverlapPolicy::First), "ab..first.");
+    assert_eq!(text(OverlapPolicy::Last), "ab..last..");
+}
