@@ -244,7 +244,7 @@ impl World<'_> {
                 let fate = if round == 0 { fate } else { Fate::Pass };
                 // What was sent first goes first, as after a timeout; the FIN with the last bytes.
                 let start = if round == 0 { end.snd_nxt } else { end.snd_una }.min(len);
-                let stop = len.min(start + 1460).min(end.snd_edge);
+                let stop = len.min(start + 1460).min(end.snd_edge).max(start);
                 self.send(side, start, stop, stop == len, fate);
                 self.acknowledge(1 - side, Fate::Pass);
             }
@@ -300,7 +300,7 @@ impl World<'_> {
         if captured {
             let flags = TcpFlags::ACK | if fin { TcpFlags::FIN } else { 0 };
             let options = self.plan.timestamps.map(|_| ts_option(ts, ts_echo));
-            let bytes = self.out.sent[side][start..end].to_vec();
+            let bytes = self.out.sent[side].get(start..end).unwrap_or_default().to_vec();
             let options = options.as_ref().map_or(&[][..], |options| options);
             self.capture(side, flags, self.seq(side, start), ack, options, &bytes);
         }
@@ -321,7 +321,7 @@ impl World<'_> {
         receiver.snd_una = receiver.snd_una.max(acked);
         receiver.snd_edge = receiver.snd_edge.max(acked + window);
         let bytes = &mut self.out.received[side];
-        for byte in &mut bytes[start..end] {
+        for byte in bytes.get_mut(start..end).unwrap_or_default() {
             byte.get_or_insert(captured);
         }
         if fin {

@@ -1,5 +1,8 @@
 //! What is kept of a flow: one cache line that the established state reads and writes, and a cold part for the rest.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use smallvec::SmallVec;
 
 use crate::event::{EndReason, Interest, Side};
@@ -234,6 +237,27 @@ pub struct Extras {
     pub other_syn_acks: SmallVec<[SeqNum; 4]>,
     /// A SYN that would start a new connection on these endpoints, if its answer comes (D10).
     pub reuse: Option<ReuseSyn>,
+    /// Data that its receiver should not have accepted. If it acknowledges it all the same, it knew better.
+    pub suspects: Vec<Suspect>,
+}
+
+/// Data of a segment that was rejected.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// Who received it.
+    pub side: Side,
+    /// The number of its first byte.
+    pub seq: SeqNum,
+    /// The bytes.
+    pub bytes: Box<[u8]>,
+}
+
+impl Suspect {
+    /// The number after its last byte.
+    #[must_use]
+    pub fn end(&self) -> SeqNum {
+        self.seq + self.bytes.len() as u32
+    }
 }
 
 /// What a SYN said that is not believed yet.

@@ -38,6 +38,7 @@ impl Stack {
         for side in Side::BOTH {
             self.drop_backlog(slot, side);
         }
+        self.drop_suspects(slot);
         self.flows.remove(slot);
         self.ended.push(slot);
     }

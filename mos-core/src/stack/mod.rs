@@ -7,6 +7,7 @@
 //! | `segment` | a packet of a flow: sender, SND hook, receiver, RCV hook |
 //! | `stream` | payload: into the stream, past gaps, to the readers |
 //! | `close` | the end of a flow: by its own closing, by time, for want of room |
+//! | `suspect` | data that was rejected, and acknowledged all the same |
 //! | `pending` | what a burst holds for its readers |
 //! | `context` | what a callback sees and may do |
 
@@ -17,6 +18,7 @@ mod open;
 mod pending;
 mod segment;
 mod stream;
+mod suspect;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -66,6 +68,8 @@ pub struct Stack {
     verdicts: [Verdict; MAX_BURST],
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
+    /// Bytes held as suspects, by all flows together.
+    suspect_bytes: usize,
     /// An SND callback has changed the packet.
     edited: bool,
 }
@@ -98,6 +102,7 @@ impl Stack {
             verdicts: [Verdict::Forward; MAX_BURST],
             timeouts: [half_open, established, closing, time_wait]
                 .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
+            suspect_bytes: 0,
             edited: false,
             config,
         }

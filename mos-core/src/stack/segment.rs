@@ -160,7 +160,7 @@ impl Stack {
                 self.stats.stale_segments += 1;
                 return self.pass_by(slot, side, &segment, index, burst, observer);
             }
-            Acceptance::Reject(reason) => return self.reject(slot, side, reason, index, burst, observer),
+            Acceptance::Reject(reason) => return self.reject(slot, side, &segment, reason, index, burst, observer),
         }
         let sent = sender::update(&mut flow, side, &segment);
         let held = flow.half(side).slow.all(SlowFlags::HELD | SlowFlags::ACKED);
@@ -299,10 +299,12 @@ impl Stack {
     }
 
     /// A segment that its receiver does not accept: seen, counted, without any effect.
+    #[allow(clippy::too_many_arguments)]
     fn reject<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
+        segment: &Segment,
         reason: ErrorReason,
         index: usize,
         burst: &mut Burst<'_>,
@@ -311,6 +313,7 @@ impl Stack {
         if self.send(slot, side, index, SND_PKT_IN, burst, observer) == Fate::Dropped {
             return;
         }
+        self.suspect(slot, side.other(), segment, reason, index, burst);
         self.error(slot, side.other(), reason, Some(index), burst, observer);
         self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
     }

@@ -341,7 +341,7 @@ impl Stack {
     }
 
     /// Appends what is stored and follows without a gap.
-    fn pull(&mut self, slot: u32, side: Side) {
+    pub(super) fn pull(&mut self, slot: u32, side: Side) {
         let offset = self.offset(slot, side);
         let Some(backlog) = self.backlog(slot, side) else { return };
         let end = backlog.stream.contiguous_from(offset);
@@ -363,6 +363,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        self.admit_suspects(slot, side);
         let (hot, cold) = self.flows.parts(slot);
         let flow = Flow { hot, cold };
         let half = &flow.hot.half[side as usize];
@@ -373,6 +374,7 @@ impl Stack {
             && acked.gt(half.rcv_nxt)
         {
             let target = flow.cold.half[side as usize].offset_of(acked);
+            self.confirm_suspects(slot, side, acked);
             self.skip_to(slot, side, target, index, burst, observer);
         }
     }
@@ -558,7 +560,7 @@ impl Stack {
     }
 
     /// The backlog of a side, made if need be: readers stand where they stood.
-    fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
+    pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
         if self.flows.cold(slot).half[side as usize].buffer.is_none() {
             let buffer = self.buffers.take()?;
             let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);

@@ -19,6 +19,9 @@ pub enum Acceptance {
 
 use Acceptance::{Accept, Reject, Stale};
 
+/// See [`is_old_timestamp`].
+const GRACE_TICKS: i32 = 1;
+
 /// Judges a segment from `sender`, by the variables of its receiver.
 #[must_use]
 pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Acceptance {
@@ -74,12 +77,15 @@ fn within_window(edge: SeqNum, segment: &Segment) -> bool {
     segment.seq.lt(edge) || segment.seq == edge && segment.len == 1
 }
 
-/// RFC 7323 5.3, R1.
+/// RFC 7323 5.3, R1, with one tick of grace, which Linux gives too: segments sent before a retransmission that repairs a
+/// hole, and overtaken by it, are older than it by that much, and endpoints take them.
 fn is_old_timestamp(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
     let in_use = flow.hot.flags.any(FlowFlags::TIMESTAMPS);
     let half = flow.half(receiver);
     match segment.ts_val {
-        Some(ts_val) if in_use && half.slow.any(SlowFlags::TS_RECENT) => SeqNum(ts_val).lt(SeqNum(half.ts_recent)),
+        Some(ts_val) if in_use && half.slow.any(SlowFlags::TS_RECENT) => {
+            SeqNum(half.ts_recent).distance(SeqNum(ts_val)) > GRACE_TICKS
+        }
         _ => false,
     }
 }
