@@ -98,11 +98,13 @@ fn answers_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
     if !segment.has_ack() || !segment.ack.gt(cold.iss) || !segment.ack.le(cold.snd_max) {
         return false;
     }
-    let echo = segment.ts_ecr.filter(|_| cold.offers.any(Offers::TIMESTAMPS) && latest.slow.any(SlowFlags::TS_RECENT));
-    match echo {
-        Some(echo) if echo != 0 => SeqNum(echo).ge(first) && SeqNum(echo).le(SeqNum(latest.ts_recent)),
-        _ => true,
+    let Some(echo) = segment.ts_ecr.filter(|&echo| echo != 0 && !flow.hot.flags.any(FlowFlags::MIDSTREAM)) else {
+        return true;
+    };
+    if !flow.cold(receiver).offers.any(Offers::TIMESTAMPS) {
+        return false;
     }
+    !latest.slow.any(SlowFlags::TS_RECENT) || SeqNum(echo).ge(first) && SeqNum(echo).le(SeqNum(latest.ts_recent))
 }
 
 /// Whether the handshake's last ACK fits the SYN|ACK, if that was captured. Some data may have gone unseen before it.
