@@ -150,7 +150,7 @@ impl Flow {
     }
 
     /// At its end a flow is closed whatever it was: only what a packet did to it is told.
-    fn note_state<At>(&mut self, conn: &Conn<'_, At>, by_packet: bool) {
+    fn note_state<At>(&mut self, conn: &Conn<'_, '_, At>, by_packet: bool) {
         if by_packet {
             self.states[conn.side() as usize] = conn.state(conn.side());
         }
@@ -168,7 +168,7 @@ impl Flow {
         self.tcp_flags & flag != 0
     }
 
-    fn record<At>(&mut self, conn: &Conn<'_, At>, reason: EndReason, digest: bool) -> Record {
+    fn record<At>(&mut self, conn: &Conn<'_, '_, At>, reason: EndReason, digest: bool) -> Record {
         let [client, server] = Side::BOTH.map(|side| conn.endpoint(side));
         let [to_client, to_server] = Side::BOTH.map(|side| conn.info(side));
         let name = |side: Side| self.states[side as usize].unwrap_or(TcpState::Closed).name();
@@ -230,3 +230,6 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,12 +60,12 @@ impl Screen {
         }
     }
 
-    fn open<At>(&mut self, conn: &Conn<'_, At>) {
+    fn open<At>(&mut self, conn: &Conn<'_, '_, At>) {
         let endpoints = Side::BOTH.map(|side| conn.endpoint(side));
         self.connections.insert(conn.id().as_u64(), Connection { endpoints, states: [TcpState::Closed; 2] });
     }
 
-    fn note_state<At>(&mut self, conn: &Conn<'_, At>) {
+    fn note_state<At>(&mut self, conn: &Conn<'_, '_, At>) {
         if let Some(connection) = self.connections.get_mut(&conn.id().as_u64())
             && let Some(state) = conn.state(conn.side())
         {
@@ -79,7 +79,8 @@ impl Screen {
             "{:<5} {:<3} {:<ADDRESS_WIDTH$} {:<STATE_WIDTH$} {:<ADDRESS_WIDTH$} {:<STATE_WIDTH$}\n",
             "Proto", "CPU", "Client Address", "Client State", "Server Address", "Server State"
         );
-        for Connection { endpoints: [client, server], states: [client_state, server_state] } in self.connections.values()
+        for Connection { endpoints: [client, server], states: [client_state, server_state] } in
+            self.connections.values()
         {
             // Writing to a string does not fail.
             let _ = writeln!(

@@ -1,7 +1,9 @@
 //! Integration tests.
 
-mod scenario;
+mod closing;
 mod properties;
-mod support;
+mod regression;
 mod replays;
+mod scenario;
+mod support;
 mod traps;

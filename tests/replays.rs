@@ -7,9 +7,8 @@ use mos_core::config::{ChecksumMode, Config};
 use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::stats::Stats;
-use mos_monitor::{EndReason, Side};
+use mos_monitor::Side;
 
-use crate::support::conversation::payload;
 use crate::support::talk::Talk;
 use crate::support::{Frame, Log, batch, core_with, feed, finish, recorder, replay};
 
@@ -97,9 +96,9 @@ fn captures_give_the_same_events_in_any_bursts_on_any_cores() {
     let mut files = vec![folder.join("real/tiny.pcap")];
     for part in ["edge", "public"] {
         let entries = std::fs::read_dir(folder.join(part)).into_iter().flatten().flatten();
-        let captures = entries.map(|entry| entry.path()).filter(|path| {
-            path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng")
-        });
+        let captures = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng"));
         let mut captures: Vec<_> = captures.collect();
         captures.sort();
         files.extend(captures);
@@ -140,58 +139,6 @@ fn captures_give_the_same_events_in_any_bursts_on_any_cores() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
-}
-
-/// A hole, then more in order within one burst than a receive buffer holds: readers come at the end of the burst, so
-/// nothing of it may be given up before.
-#[test]
-fn large_segments_behind_a_hole_are_not_overrun_within_a_burst() {
-    let part = payload(1, 60_000);
-    let mut talk = Talk::new(1);
-    let mut capture = Vec::from(talk.handshake());
-    capture.push(talk.ahead(Side::Client, 1000, &part[..1000]));
-    capture.push(talk.data(Side::Client, &part[..1000]));
-    talk.next[0] = talk.next[0].wrapping_add(1000);
-    for _ in 0..40 {
-        capture.push(talk.data(Side::Client, &part));
-        capture.push(talk.ack(Side::Server));
-    }
-    capture.extend(talk.close());
-    // The acknowledgments in between must not be needed to know the window.
-    let config = Config::default();
-    let one = replay(&config, recorder(), &capture, 1);
-    let all = replay(&config, recorder(), &capture, 64);
-    assert_eq!(one.log.flows[0].streams[1].bytes.len(), 2000 + 40 * 60_000);
-    assert!(one.log.flows[0].streams[1].missing.is_empty());
-    same("bursts of 64", (&one.log, &one.stats), (&all.log, &all.stats));
-}
-
-/// The capture misses more than a window (the machine was busy for a moment): what follows is read behind the gap.
-#[test]
-fn a_pause_of_the_capture_longer_than_a_window_is_a_gap() {
-    for answered in [true, false] {
-        let mut talk = Talk::new(2);
-        let mut capture = Vec::from(talk.handshake());
-        let part = payload(2, 10_000);
-        for at in 0..60 {
-            let frames = [talk.data(Side::Client, &part), talk.ack(Side::Server)];
-            // 200,000 bytes of a window of 65,535 go by unseen.
-            if !(20..40).contains(&at) {
-                let [data, ack] = frames;
-                capture.push(data);
-                // A receiver that acknowledges before it is sent more, and one that is slow to.
-                if answered || at % 3 == 0 {
-                    capture.push(ack);
-                }
-            }
-        }
-        capture.extend(talk.close());
-        let replay = replay(&Config::default(), recorder(), &capture, 1);
-        let flow = &replay.log.flows[0];
-        assert_eq!(flow.end.map(|(reason, _)| reason), Some(EndReason::Fin), "answered: {answered}");
-        assert_eq!(flow.streams[1].bytes.len(), 600_000, "answered: {answered}");
-        assert_eq!(flow.streams[1].missing, [200_000..400_000], "answered: {answered}");
-    }
 }
 
 /// The policy is known to matter here: the same capture under both.

@@ -58,7 +58,7 @@ fn side_name(side: Side) -> &'static str {
     }
 }
 
-fn states<At>(conn: &Conn<'_, At>) -> String {
+fn states<At>(conn: &Conn<'_, '_, At>) -> String {
     let state = |side| conn.state(side).map_or("-".to_owned(), |state| (state as u8).to_string());
     format!("({},{})", state(Side::Client), state(Side::Server))
 }

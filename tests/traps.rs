@@ -131,7 +131,7 @@ fn what_waits_when_the_flow_ends_is_delivered_before_the_end() {
         for (number, flow) in replay.log.flows.iter().filter(|flow| !flow.streams[1].bytes.is_empty()).enumerate() {
             let stream = &flow.streams[1];
             assert_eq!(stream.bytes.len(), 2300, "flow {number}, bursts of {burst}");
-            assert_eq!(stream.missing, [2000..2100], "flow {number}, bursts of {burst}");
+            assert_eq!(stream.missing, std::slice::from_ref(&(2000..2100)), "flow {number}, bursts of {burst}");
             assert_eq!(stream.bytes[..2000], text[..2000]);
             assert_eq!(stream.bytes[2100..], text[2100..2300]);
             let expected = [EndReason::Rst, EndReason::Fin, EndReason::Reuse][number % 3];
@@ -240,7 +240,8 @@ fn a_full_table_lets_the_right_flow_go() {
         assert!(first[20..940].iter().all(|ended| *ended), "not the oldest went first: bursts of {burst}");
 
         // Room for 80 more: the rest of the half-open ones goes, and the table is full of established flows.
-        let more = (100..180).map(|number| Talk { time: Timestamp::from_millis(2000 + u64::from(number)), ..Talk::new(number) });
+        let more = (100..180)
+            .map(|number| Talk { time: Timestamp::from_millis(2000 + u64::from(number)), ..Talk::new(number) });
         established.extend(more);
         let capture: Vec<_> = established[20..].iter_mut().flat_map(Talk::handshake).collect();
         feed(&mut core, &mut batch(&capture), burst);

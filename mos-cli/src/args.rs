@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 use mos_core::config::{ChecksumMode, Config, Timeouts};
 use mos_core::packet::MAX_BURST;
@@ -28,9 +29,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a monitor over capture files
     Replay(ReplayArgs),
-    /// Measure the stack on a capture file, held in memory
     Bench(BenchArgs),
 }
 
@@ -52,7 +51,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = FormatName::Table)]
     pub(crate) format: FormatName,
 
-    /// Add the SHA-256 of each direction's bytes to the JSON records of the flow log
+    /// Add the SHA-256 of each direction's bytes to the JSON records
     #[arg(long)]
     pub(crate) digest: bool,
 
@@ -112,7 +111,8 @@ pub(crate) struct StackArgs {
     pub(crate) midstream: bool,
 
     /// The most connections at a time on each core; beyond it the oldest go
-    #[arg(long, value_name = "N", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1 << 20, 
+          value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub(crate) max_flows: u32,
 
     /// The seed of the hashes, instead of a random one
@@ -197,6 +197,22 @@ impl StackArgs {
 }
 
 impl ReplayArgs {
+    /// Ends the program, as for any other mistake on the command line, if options do not go together.
+    pub(crate) fn check(&self) {
+        let mistake = match (self.monitor, self.format) {
+            (MonitorName::Midstat, FormatName::Json) => {
+                "--format json is for --monitor flowlog: midstat has no records"
+            }
+            (MonitorName::Midstat, _) if self.digest => "--digest is for --monitor flowlog: midstat reads no bytes",
+            (MonitorName::Flowlog, FormatName::Table) if self.digest => "--digest needs --format json",
+            _ => return,
+        };
+        let mut command = Args::command();
+        command.build();
+        let replay = command.find_subcommand_mut("replay").expect("this is what is being run");
+        replay.error(ErrorKind::ArgumentConflict, mistake).exit()
+    }
+
     /// What each stack is told.
     pub(crate) fn config(&self) -> Config {
         self.stack.config(self.checksum, Duration::from_secs(self.timeout.into()))
@@ -221,6 +237,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Args as clap::CommandFactory>::command().debug_assert();
+        Args::command().debug_assert();
     }
 }

@@ -1,5 +1,6 @@
 //! `mos bench`: what a packet costs, without the file it comes from.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use mos_monitor::{Core, Event, Monitor, RawMonitor};
@@ -22,17 +23,18 @@ struct Measurement {
 /// Measures, and prints every run and their median.
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<bool> {
     let mut trace = Trace::load(&args.file)?;
-    println!(
+    anyhow::ensure!(trace.packets() > 0, "{}: nothing to measure: there are no frames in it", args.file.display());
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
         "{}: {} packets, {} bytes on the wire, {} MiB in memory",
         args.file.display(),
         trace.packets(),
         trace.wire_bytes(),
         trace.memory_bytes() >> 20
-    );
-    if trace.packets() == 0 {
-        anyhow::bail!("{}: nothing to measure: there are no frames in it", args.file.display());
-    }
-    println!(
+    )?;
+    writeln!(
+        out,
         "monitor {}, bursts of {}, checksums {}, one core, CPU time",
         name(args.monitor),
         args.stack.burst,
@@ -41,19 +43,19 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<bool> {
             ChecksumName::Trust => "trusted: not looked at",
             ChecksumName::Auto => "verified, unless the sender never had a right one",
         }
-    );
+    )?;
     let mut runs = Vec::new();
     for number in 1..=args.runs {
         let measurement = measure(&mut trace, args);
-        report(&format!("run {number}"), measurement.cpu, &trace);
+        writeln!(out, "{:>7}: {}", format!("run {number}"), speed(measurement.cpu, &trace))?;
         runs.push(measurement);
     }
     runs.sort_by_key(|measurement| measurement.cpu);
-    report("median", runs[runs.len() / 2].cpu, &trace);
+    writeln!(out, "{:>7}: {}", "median", speed(runs[runs.len() / 2].cpu, &trace))?;
     let Measurement { live, flows, delivered, .. } = runs[0];
-    println!("flows {flows}, of them alive at the end {live}; stream bytes delivered {delivered}");
+    writeln!(out, "flows {flows}, of them alive at the end {live}; stream bytes delivered {delivered}")?;
     if let Some(peak) = peak_memory_kib() {
-        println!("peak memory {} MiB, with the trace", peak >> 10);
+        writeln!(out, "peak memory {} MiB, of which the trace {} MiB", peak >> 10, trace.memory_bytes() >> 20)?;
     }
     Ok(true)
 }
@@ -121,15 +123,15 @@ fn stream() -> Monitor<Count, ()> {
     })
 }
 
-fn report(label: &str, cpu: Duration, trace: &Trace) {
+fn speed(cpu: Duration, trace: &Trace) -> String {
     let seconds = cpu.as_secs_f64().max(f64::MIN_POSITIVE);
     let packets = trace.packets() as f64;
-    println!(
-        "{label:>7}: {:8.1} ns/packet {:8.3} Mpps {:8.3} Gbit/s",
+    format!(
+        "{:8.1} ns/packet {:8.3} Mpps {:8.3} Gbit/s",
         seconds * 1e9 / packets,
         packets / seconds / 1e6,
         trace.wire_bytes() as f64 * 8.0 / seconds / 1e9
-    );
+    )
 }
 
 /// The time that this thread has had on a processor.

@@ -7,6 +7,8 @@ mod replay;
 mod totals;
 mod trace;
 
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -26,9 +28,20 @@ fn main() -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INPUT_FAULT),
+        // Who reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mos: {error:#}");
+            tell(format_args!("mos: {error:#}"));
             ExitCode::from(INPUT_FAULT)
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.root_cause().downcast_ref().is_some_and(|error: &io::Error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Says something on standard error, if anybody listens there.
+fn tell(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }

@@ -1,6 +1,6 @@
 //! `mos replay`: a bundled monitor over capture files.
 
-use std::io::{self, BufWriter, ErrorKind};
+use std::io::{self, BufWriter};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ use mos_samples::output::Output;
 
 use crate::args::{MonitorName, ReplayArgs};
 use crate::input::Input;
+use crate::tell;
 use crate::totals::Totals;
 
 /// Replays all files. False if one of them could not be read to its end.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
+    args.check();
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
     let replay = Replay {
         monitor: match args.monitor {
@@ -41,12 +43,8 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
             break;
         }
     }
-    match replay.finish() {
-        Ok(()) => eprintln!("{totals}"),
-        // The reader has seen enough.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        Err(error) => return Err(error).context("standard output cannot be written"),
-    }
+    replay.finish().context("standard output cannot be written")?;
+    tell(totals);
     Ok(all_read)
 }
 
@@ -68,7 +66,7 @@ impl Replay {
         let mut input = match Input::open(path) {
             Ok(input) => input,
             Err(error) => {
-                eprintln!("mos: {error}");
+                tell(format_args!("mos: {error}"));
                 return false;
             }
         };
@@ -81,7 +79,7 @@ impl Replay {
         match outcome.error {
             Some(error) => {
                 self.output.flush();
-                eprintln!("mos: {error}");
+                tell(format_args!("mos: {error}"));
                 false
             }
             None => true,

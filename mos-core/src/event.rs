@@ -166,10 +166,18 @@ impl Interest {
     }
 
     /// The events at one packet hook, in the order in which they are dispatched.
+    #[inline]
     pub fn events(self, hook: Hook) -> impl Iterator<Item = Event> {
-        let shift = if hook == Hook::Rcv { Self::RCV_SHIFT } else { 0 };
-        let bits = if hook == Hook::Null { 0 } else { self.0 >> shift & Self::SND };
-        Self::ORDER.into_iter().enumerate().filter(move |(at, _)| bits & 1 << at != 0).map(|(_, event)| event)
+        let mut bits = match hook {
+            Hook::Snd => self.0 & Self::SND,
+            Hook::Rcv => self.0 >> Self::RCV_SHIFT & Self::SND,
+            Hook::Null => 0,
+        };
+        core::iter::from_fn(move || {
+            let event = Self::ORDER.get(bits.trailing_zeros() as usize)?;
+            bits &= bits - 1;
+            Some(*event)
+        })
     }
 }
 
@@ -203,8 +211,18 @@ impl ErrorReason {
     /// The number of reasons.
     pub const COUNT: usize = 10;
     /// The names of the reasons, by index.
-    pub const NAMES: [&'static str; Self::COUNT] =
-        ["window", "timestamp", "reset", "handshake", "no_ack", "signature", "beyond_fin", "gap", "overrun", "conflict"];
+    pub const NAMES: [&'static str; Self::COUNT] = [
+        "window",
+        "timestamp",
+        "reset",
+        "handshake",
+        "no_ack",
+        "signature",
+        "beyond_fin",
+        "gap",
+        "overrun",
+        "conflict",
+    ];
 
     /// A dense number for counters.
     #[must_use]

@@ -14,8 +14,8 @@ use crate::control::Control;
 
 /// The flow at hand, as one monitor may see and use it. `At` is the hook.
 #[derive(Debug)]
-pub struct Conn<'a, At> {
-    pub(crate) cx: FlowCx<'a>,
+pub struct Conn<'a, 'b, At> {
+    pub(crate) cx: &'a mut FlowCx<'b>,
     pub(crate) control: &'a mut Control,
     pub(crate) socket: &'a mut Option<Descriptor>,
     pub(crate) index: u8,
@@ -41,7 +41,7 @@ pub enum AtError {}
 #[derive(Debug)]
 pub enum AtEnd {}
 
-impl<At> Conn<'_, At> {
+impl<At> Conn<'_, '_, At> {
     /// The side the event is about: the sender at SND, the receiver at RCV and for data.
     #[must_use]
     pub fn side(&self) -> Side {
@@ -159,7 +159,7 @@ pub trait WithPacket {}
 impl WithPacket for AtSnd {}
 impl WithPacket for AtRcv {}
 
-impl<At: WithPacket> Conn<'_, At> {
+impl<At: WithPacket> Conn<'_, '_, At> {
     /// The packet. None in CONN_END and in state changes that a timer made.
     #[must_use]
     pub fn packet(&self) -> Option<PacketView<'_>> {
@@ -167,7 +167,7 @@ impl<At: WithPacket> Conn<'_, At> {
     }
 }
 
-impl Conn<'_, AtError> {
+impl Conn<'_, '_, AtError> {
     /// The packet with which the error was found; none at the end of the flow.
     #[must_use]
     pub fn packet(&self) -> Option<PacketView<'_>> {
@@ -175,7 +175,7 @@ impl Conn<'_, AtError> {
     }
 }
 
-impl Conn<'_, AtSnd> {
+impl Conn<'_, '_, AtSnd> {
     /// The packet's bytes, to change in place: its receiver, and the flow's later lookups for the server's packets, see the
     /// result. The length cannot change; checksums are the caller's.
     #[must_use]
@@ -189,7 +189,7 @@ impl Conn<'_, AtSnd> {
     }
 }
 
-impl Conn<'_, AtData> {
+impl Conn<'_, '_, AtData> {
     /// What is new, run by run, without copying; and what this monitor left last time.
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_> {
@@ -211,13 +211,13 @@ macro_rules! context {
     ($(#[$meta:meta])* $name:ident, $at:ident) => {
         $(#[$meta])*
         #[derive(Debug)]
-        pub struct $name<'a, S, F> {
+        pub struct $name<'a, 'b, S, F> {
             /// The monitor's state on this core.
             pub state: &'a mut S,
             /// The monitor's state of this flow.
             pub flow: &'a mut F,
             /// The flow itself.
-            pub conn: Conn<'a, $at>,
+            pub conn: Conn<'a, 'b, $at>,
         }
     };
 }
@@ -235,7 +235,7 @@ context! {
     DataCx, AtData
 }
 
-impl<S, F> DataCx<'_, S, F> {
+impl<S, F> DataCx<'_, '_, S, F> {
     /// Calls `each` with every new run and the monitor's states, then takes everything.
     pub fn for_each_chunk(&mut self, mut each: impl FnMut(&mut S, &mut F, Chunk<'_>)) {
         for chunk in self.conn.chunks() {
@@ -247,17 +247,17 @@ impl<S, F> DataCx<'_, S, F> {
 
 /// ERROR.
 #[derive(Debug)]
-pub struct ErrorCx<'a, S, F> {
+pub struct ErrorCx<'a, 'b, S, F> {
     /// The monitor's state on this core.
     pub state: &'a mut S,
     /// The monitor's state of this flow.
     pub flow: &'a mut F,
     /// The flow itself.
-    pub conn: Conn<'a, AtError>,
+    pub conn: Conn<'a, 'b, AtError>,
     pub(crate) reason: ErrorReason,
 }
 
-impl<S, F> ErrorCx<'_, S, F> {
+impl<S, F> ErrorCx<'_, '_, S, F> {
     /// What happened.
     #[must_use]
     pub fn reason(&self) -> ErrorReason {
@@ -267,17 +267,17 @@ impl<S, F> ErrorCx<'_, S, F> {
 
 /// The flow is over: once per flow.
 #[derive(Debug)]
-pub struct EndCx<'a, S, F> {
+pub struct EndCx<'a, 'b, S, F> {
     /// The monitor's state on this core.
     pub state: &'a mut S,
     /// The monitor's state of this flow, for the last time.
     pub flow: &'a mut F,
     /// The flow itself.
-    pub conn: Conn<'a, AtEnd>,
+    pub conn: Conn<'a, 'b, AtEnd>,
     pub(crate) reason: EndReason,
 }
 
-impl<S, F> EndCx<'_, S, F> {
+impl<S, F> EndCx<'_, '_, S, F> {
     /// Why.
     #[must_use]
     pub fn reason(&self) -> EndReason {

@@ -106,6 +106,8 @@ struct Monitors {
     /// By index; `creation` has their order.
     streams: [Option<OpenMonitor>; MAX_MONITORS],
     creation: Members,
+    /// What they want, by index.
+    wants: [Option<Wants>; MAX_MONITORS],
     /// In order of creation.
     raws: Vec<(u64, Box<dyn AnyRaw>)>,
     tables: Tables,
@@ -130,13 +132,6 @@ impl Monitors {
         }
     }
 
-    fn wants(&self) -> [Option<Wants>; MAX_MONITORS] {
-        std::array::from_fn(|index| {
-            let monitor = &self.streams[index].as_ref()?.monitor;
-            Some(Wants { interest: monitor.interest(), history_bytes: monitor.history_bytes() })
-        })
-    }
-
     fn open_monitor(&mut self, member: Member) -> Option<&mut OpenMonitor> {
         self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
     }
@@ -146,6 +141,8 @@ impl Monitors {
         for command in std::mem::take(&mut self.control.commands) {
             match command {
                 Command::OpenStream { index, order, monitor } => {
+                    let wants = Wants { interest: monitor.interest(), history_bytes: monitor.history_bytes() };
+                    self.wants[usize::from(index)] = Some(wants);
                     self.streams[usize::from(index)] = Some(OpenMonitor { order, monitor });
                     self.creation.push(Member { index, order });
                 }
@@ -157,10 +154,10 @@ impl Monitors {
                     let Some(open) = self.open_monitor(member) else { continue };
                     open.monitor.detach(flow.slot());
                     let Some(number) = attachments.table(flow) else { continue };
-                    let mut members = self.tables.members(number);
+                    let mut members: Members = self.tables.members(number).into();
                     members.retain(|other| *other != member);
                     // Without a free number the set stays; the monitor has no state for the flow and is not called.
-                    if let Some((table, interest)) = self.tables.acquire(&members, &self.wants()) {
+                    if let Some((table, interest)) = self.tables.acquire(&members, &self.wants) {
                         attachments.set(flow, Attachment { interest, table });
                         self.tables.release(number);
                     }
@@ -177,23 +174,56 @@ impl Monitors {
             self.control.release_active(socket);
         }
         self.creation.retain(|other| *other != member);
-        let wants = self.wants();
-        self.tables.remove(member.order, &wants);
+        self.wants[usize::from(member.index)] = None;
+        self.tables.remove(member.order, &self.wants);
     }
 
-    /// The monitors of the flow, in the order in which they stand on the wire for data that `side` receives; and the
-    /// flow's interest is brought up to date if a monitor was closed.
-    fn members(&self, cx: &mut FlowCx<'_>, towards: Side) -> Members {
-        let number = cx.table();
-        let interest = self.tables.interest(number);
+    /// Brings the flow's interest up to date if a monitor was closed.
+    #[inline]
+    fn refresh(&self, cx: &mut FlowCx<'_>) {
+        let interest = self.tables.interest(cx.table());
         if cx.interest() != interest {
             cx.set_interest(interest);
         }
-        let mut members = self.tables.members(number);
-        if towards == Side::Client {
-            members.reverse();
+    }
+
+    /// The monitor of the flow that comes after `last`, in the order in which they stand on the wire for what comes
+    /// towards `side`, and whether it is the last one. Asked anew after each call, which may have changed the set: by
+    /// taking monitors out, never by adding one.
+    #[inline]
+    fn next(&self, cx: &FlowCx<'_>, towards: Side, last: Option<Member>) -> Option<(Member, bool)> {
+        let members = self.tables.members(cx.table());
+        match (members, last) {
+            ([], _) => None,
+            ([only], None) => Some((*only, true)),
+            (_, _) if towards == Side::Server => {
+                let next = members.iter().find(|member| last.is_none_or(|last| member.order > last.order))?;
+                Some((*next, members.last() == Some(next)))
+            }
+            (_, _) => {
+                let next = members.iter().rfind(|member| last.is_none_or(|last| member.order < last.order))?;
+                Some((*next, members.first() == Some(next)))
+            }
         }
-        members
+    }
+
+    /// Calls `each` with the monitors of the flow, in the order in which they stand on the wire for what comes towards
+    /// `side`.
+    #[inline]
+    fn for_each(
+        &mut self,
+        cx: &mut FlowCx<'_>,
+        towards: Side,
+        mut each: impl FnMut(&mut Self, &mut FlowCx<'_>, Member),
+    ) {
+        let mut last = None;
+        while let Some((member, is_last)) = self.next(cx, towards, last) {
+            each(self, cx, member);
+            if is_last {
+                break;
+            }
+            last = Some(member);
+        }
     }
 
     /// Calls one monitor, and does what it asks for. False if it is not open (any more).
@@ -202,14 +232,14 @@ impl Monitors {
         member: Member,
         cx: &mut FlowCx<'_>,
         side: Side,
-        call: impl FnOnce(&mut dyn StreamMonitor, Call<'_>),
+        call: impl FnOnce(&mut dyn StreamMonitor, Call<'_, '_>),
     ) -> bool {
         let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
         else {
             return false;
         };
         let Member { index, order } = member;
-        call(&mut *open.monitor, Call { cx: cx.reborrow(), control: &mut self.control, index, order, side });
+        call(&mut *open.monitor, Call { cx, control: &mut self.control, index, order, side });
         if self.control.commands.is_empty() {
             return true;
         }
@@ -218,7 +248,7 @@ impl Monitors {
     }
 
     fn interest_of(&self, member: Member) -> Interest {
-        self.streams[usize::from(member.index)].as_ref().map_or(Interest::NONE, |open| open.monitor.interest())
+        self.wants[usize::from(member.index)].map_or(Interest::NONE, |wants| wants.interest)
     }
 }
 
@@ -259,8 +289,7 @@ impl Observer for Monitors {
         if members.is_empty() {
             return None;
         }
-        let wants = self.wants();
-        let Some((table, interest)) = self.tables.acquire(&members, &wants) else {
+        let Some((table, interest)) = self.tables.acquire(&members, &self.wants) else {
             log::warn!("a flow is not monitored: 256 different sets of monitors are in use");
             return None;
         };
@@ -268,12 +297,12 @@ impl Observer for Monitors {
     }
 
     fn on_attach(&mut self, cx: &mut FlowCx<'_>) {
-        for member in self.tables.members(cx.table()) {
-            let slot = cx.flow().slot();
-            if let Some(open) = self.open_monitor(member) {
+        let slot = cx.flow().slot();
+        self.for_each(cx, Side::Server, |monitors, _, member| {
+            if let Some(open) = monitors.open_monitor(member) {
                 open.monitor.attach(slot);
             }
-        }
+        });
     }
 
     fn on_orphan(&mut self, cx: &mut PacketCx<'_>) {
@@ -293,39 +322,44 @@ impl Observer for Monitors {
 
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
         let towards = if hook == Hook::Snd { side.other() } else { side };
-        for member in self.members(cx, towards) {
-            for event in self.interest_of(member).and(events).events(hook) {
-                if !self.call(member, cx, side, |monitor, call| monitor.hook(call, hook, event)) {
+        self.refresh(cx);
+        self.for_each(cx, towards, |monitors, cx, member| {
+            for event in monitors.interest_of(member).and(events).events(hook) {
+                if !monitors.call(member, cx, side, |monitor, call| monitor.hook(call, hook, event)) {
                     break;
                 }
             }
-        }
+        });
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason) {
-        for member in self.members(cx, side) {
-            self.call(member, cx, side, |monitor, call| monitor.error(call, reason));
-        }
+        self.refresh(cx);
+        self.for_each(cx, side, |monitors, cx, member| {
+            monitors.call(member, cx, side, |monitor, call| monitor.error(call, reason));
+        });
     }
 
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side) {
-        for member in self.members(cx, side) {
-            if self.interest_of(member).any(Interest::buffer(side)) {
-                self.call(member, cx, side, |monitor, call| monitor.new_data(call));
+        self.refresh(cx);
+        self.for_each(cx, side, |monitors, cx, member| {
+            if monitors.interest_of(member).any(Interest::buffer(side)) {
+                monitors.call(member, cx, side, |monitor, call| monitor.new_data(call));
             }
-        }
+        });
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
         let slot = cx.flow().slot();
-        for member in self.members(cx, Side::Server) {
-            self.call(member, cx, Side::Server, |monitor, call| monitor.end(call, reason));
-            if let Some(open) = self.open_monitor(member)
+        self.for_each(cx, Side::Server, |monitors, cx, member| {
+            if monitors.interest_of(member).any(Interest::END) {
+                monitors.call(member, cx, Side::Server, |monitor, call| monitor.end(call, reason));
+            }
+            if let Some(open) = monitors.open_monitor(member)
                 && let Some(socket) = open.monitor.detach(slot)
             {
-                self.control.release_active(socket);
+                monitors.control.release_active(socket);
             }
-        }
+        });
         self.tables.release(cx.table());
     }
 

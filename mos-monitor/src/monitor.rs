@@ -10,16 +10,16 @@ use mos_core::stack::{FlowCx, PacketCx, PacketView};
 use crate::context::{Conn, DataCx, EndCx, ErrorCx, OrphanCx, RcvCx, SndCx};
 use crate::control::Control;
 
-type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, S, F>)>;
-type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, S, F>)>;
-type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, S, F>)>;
-type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, S, F>)>;
-type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, S, F>)>;
+type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>;
+type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>;
+type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>;
+type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>;
+type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
 type OnOrphan<S> = Box<dyn FnMut(&mut OrphanCx<'_, S>)>;
 type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
 
-/// The events that both packet hooks have, by the place of their callbacks.
-const HOOKED: [Event; 5] = [Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd];
+/// The number of events that both packet hooks have.
+const HOOKED: usize = 5;
 
 /// A monitor of flows: what to do on which event. `S` is its state on this core, `F` its state of each flow, made with
 /// `Default` when the flow begins and dropped when it ends.
@@ -28,17 +28,23 @@ const HOOKED: [Event; 5] = [Event::PktIn, Event::ConnStart, Event::TcpStateChang
 pub struct Monitor<S = (), F = ()> {
     name: String,
     state: S,
-    flows: Vec<Option<F>>,
-    sockets: Vec<Option<Descriptor>>,
+    /// By the slot of the flow.
+    flows: Vec<Option<PerFlow<F>>>,
     interest: Interest,
     history_bytes: u64,
     accept: Option<Accept>,
-    on_snd: [Option<OnSnd<S, F>>; HOOKED.len()],
-    on_rcv: [Option<OnRcv<S, F>>; HOOKED.len()],
+    on_snd: [Option<OnSnd<S, F>>; HOOKED],
+    on_rcv: [Option<OnRcv<S, F>>; HOOKED],
     on_new_data: Option<OnData<S, F>>,
     on_error: Option<OnError<S, F>>,
     on_end: Option<OnEnd<S, F>>,
     on_orphan: Option<OnOrphan<S>>,
+}
+
+/// What a monitor has of a flow.
+struct PerFlow<F> {
+    state: F,
+    socket: Option<Descriptor>,
 }
 
 impl<S, F> std::fmt::Debug for Monitor<S, F> {
@@ -54,12 +60,11 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             name: name.into(),
             state,
             flows: Vec::new(),
-            sockets: Vec::new(),
             interest: Interest::BUFFER_CLIENT.or(Interest::BUFFER_SERVER),
             history_bytes: 0,
             accept: None,
-            on_snd: [const { None }; HOOKED.len()],
-            on_rcv: [const { None }; HOOKED.len()],
+            on_snd: [const { None }; HOOKED],
+            on_rcv: [const { None }; HOOKED],
             on_new_data: None,
             on_error: None,
             on_end: None,
@@ -103,8 +108,8 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     ///
     /// If `event` is never raised there: NEW_DATA, ERROR and ORPHAN have registrations of their own.
     #[must_use]
-    pub fn on_snd(mut self, event: Event, callback: impl FnMut(&mut SndCx<'_, S, F>) + 'static) -> Self {
-        self.on_snd[hooked(event)] = Some(Box::new(callback));
+    pub fn on_snd(mut self, event: Event, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Self {
+        self.on_snd[registered_at(event)] = Some(Box::new(callback));
         self.interest = self.interest.or(Interest::of(Hook::Snd, event));
         self
     }
@@ -115,15 +120,15 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     ///
     /// If `event` is never raised there: NEW_DATA, ERROR and ORPHAN have registrations of their own.
     #[must_use]
-    pub fn on_rcv(mut self, event: Event, callback: impl FnMut(&mut RcvCx<'_, S, F>) + 'static) -> Self {
-        self.on_rcv[hooked(event)] = Some(Box::new(callback));
+    pub fn on_rcv(mut self, event: Event, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Self {
+        self.on_rcv[registered_at(event)] = Some(Box::new(callback));
         self.interest = self.interest.or(Interest::of(Hook::Rcv, event));
         self
     }
 
     /// NEW_DATA: once per flow, side and burst, if the readable part grew.
     #[must_use]
-    pub fn on_new_data(mut self, callback: impl FnMut(&mut DataCx<'_, S, F>) + 'static) -> Self {
+    pub fn on_new_data(mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Self {
         self.on_new_data = Some(Box::new(callback));
         self.interest = self.interest.or(Interest::of(Hook::Null, Event::NewData));
         self
@@ -131,7 +136,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 
     /// ERROR.
     #[must_use]
-    pub fn on_error(mut self, callback: impl FnMut(&mut ErrorCx<'_, S, F>) + 'static) -> Self {
+    pub fn on_error(mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Self {
         self.on_error = Some(Box::new(callback));
         self.interest = self.interest.or(Interest::of(Hook::Null, Event::Error));
         self
@@ -140,7 +145,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// CONN_END at any hook: once per flow, with the reason, after all else.
     #[doc(alias = "on_any")]
     #[must_use]
-    pub fn on_end(mut self, callback: impl FnMut(&mut EndCx<'_, S, F>) + 'static) -> Self {
+    pub fn on_end(mut self, callback: impl FnMut(&mut EndCx<'_, '_, S, F>) + 'static) -> Self {
         self.on_end = Some(Box::new(callback));
         self.interest = self.interest.or(Interest::END);
         self
@@ -154,23 +159,36 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     }
 }
 
-fn hooked(event: Event) -> usize {
-    HOOKED.iter().position(|hooked| *hooked == event).unwrap_or_else(|| {
+/// The place of an event's callback among those of a packet hook.
+fn place(event: Event) -> Option<usize> {
+    match event {
+        Event::PktIn => Some(0),
+        Event::ConnStart => Some(1),
+        Event::TcpStateChange => Some(2),
+        Event::Rexmit => Some(3),
+        Event::ConnEnd => Some(4),
+        Event::NewData | Event::Error | Event::Orphan => None,
+    }
+}
+
+fn registered_at(event: Event) -> usize {
+    place(event).unwrap_or_else(|| {
         panic!("{event:?} is never raised at SND or RCV: use on_new_data, on_error or on_orphan");
     })
 }
 
 /// What the core tells a monitor about an event.
-pub(crate) struct Call<'a> {
-    pub(crate) cx: FlowCx<'a>,
+pub(crate) struct Call<'a, 'b> {
+    pub(crate) cx: &'a mut FlowCx<'b>,
     pub(crate) control: &'a mut Control,
     pub(crate) index: u8,
     pub(crate) order: u64,
     pub(crate) side: Side,
 }
 
-impl<'a> Call<'a> {
-    fn conn<At>(self, socket: &'a mut Option<Descriptor>, event: Event) -> Conn<'a, At> {
+impl<'a, 'b> Call<'a, 'b> {
+    #[inline]
+    fn conn<At>(self, socket: &'a mut Option<Descriptor>, event: Event) -> Conn<'a, 'b, At> {
         let Self { cx, control, index, order, side } = self;
         Conn { cx, control, socket, index, order, side, event, at: PhantomData }
     }
@@ -187,20 +205,12 @@ pub(crate) trait StreamMonitor {
     fn detach(&mut self, slot: usize) -> Option<Descriptor>;
     /// All descriptors of flows.
     fn sockets(&mut self) -> Vec<Descriptor>;
-    fn hook(&mut self, call: Call<'_>, hook: Hook, event: Event);
-    fn new_data(&mut self, call: Call<'_>);
-    fn error(&mut self, call: Call<'_>, reason: ErrorReason);
-    fn end(&mut self, call: Call<'_>, reason: EndReason);
+    fn hook(&mut self, call: Call<'_, '_>, hook: Hook, event: Event);
+    fn new_data(&mut self, call: Call<'_, '_>);
+    fn error(&mut self, call: Call<'_, '_>, reason: ErrorReason);
+    fn end(&mut self, call: Call<'_, '_>, reason: EndReason);
     fn wants_orphans(&self) -> bool;
     fn orphan(&mut self, cx: PacketCx<'_>, control: &mut Control);
-}
-
-impl<S: 'static, F: Default + 'static> Monitor<S, F> {
-    /// The states a callback gets. The flow's is there from `attach` to `detach`.
-    fn states(&mut self, slot: usize) -> Option<(&mut S, &mut F, &mut Option<Descriptor>)> {
-        let flow = self.flows.get_mut(slot)?.as_mut()?;
-        Some((&mut self.state, flow, self.sockets.get_mut(slot)?))
-    }
 }
 
 impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
@@ -223,67 +233,56 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     fn attach(&mut self, slot: usize) {
         if slot >= self.flows.len() {
             self.flows.resize_with(slot + 1, || None);
-            self.sockets.resize(slot + 1, None);
         }
-        self.flows[slot] = Some(F::default());
+        self.flows[slot] = Some(PerFlow { state: F::default(), socket: None });
     }
 
     fn detach(&mut self, slot: usize) -> Option<Descriptor> {
-        *self.flows.get_mut(slot)? = None;
-        self.sockets[slot].take()
+        self.flows.get_mut(slot)?.take()?.socket
     }
 
     fn sockets(&mut self) -> Vec<Descriptor> {
-        self.sockets.iter_mut().filter_map(Option::take).collect()
+        self.flows.iter_mut().flatten().filter_map(|flow| flow.socket.take()).collect()
     }
 
-    fn hook(&mut self, call: Call<'_>, hook: Hook, event: Event) {
-        let place = hooked(event);
-        let slot = call.cx.flow().slot();
+    fn hook(&mut self, call: Call<'_, '_>, hook: Hook, event: Event) {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
+        let Some(place) = place(event) else { return };
+        let state = &mut self.state;
         match hook {
             Hook::Snd => {
-                let Some(mut callback) = self.on_snd[place].take() else { return };
-                if let Some((state, flow, socket)) = self.states(slot) {
+                if let Some(callback) = &mut self.on_snd[place] {
                     callback(&mut SndCx { state, flow, conn: call.conn(socket, event) });
                 }
-                self.on_snd[place] = Some(callback);
             }
             Hook::Rcv => {
-                let Some(mut callback) = self.on_rcv[place].take() else { return };
-                if let Some((state, flow, socket)) = self.states(slot) {
+                if let Some(callback) = &mut self.on_rcv[place] {
                     callback(&mut RcvCx { state, flow, conn: call.conn(socket, event) });
                 }
-                self.on_rcv[place] = Some(callback);
             }
             Hook::Null => {}
         }
     }
 
-    fn new_data(&mut self, call: Call<'_>) {
-        let slot = call.cx.flow().slot();
-        let Some(mut callback) = self.on_new_data.take() else { return };
-        if let Some((state, flow, socket)) = self.states(slot) {
-            callback(&mut DataCx { state, flow, conn: call.conn(socket, Event::NewData) });
+    fn new_data(&mut self, call: Call<'_, '_>) {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
+        if let Some(callback) = &mut self.on_new_data {
+            callback(&mut DataCx { state: &mut self.state, flow, conn: call.conn(socket, Event::NewData) });
         }
-        self.on_new_data = Some(callback);
     }
 
-    fn error(&mut self, call: Call<'_>, reason: ErrorReason) {
-        let slot = call.cx.flow().slot();
-        let Some(mut callback) = self.on_error.take() else { return };
-        if let Some((state, flow, socket)) = self.states(slot) {
-            callback(&mut ErrorCx { state, flow, conn: call.conn(socket, Event::Error), reason });
+    fn error(&mut self, call: Call<'_, '_>, reason: ErrorReason) {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
+        if let Some(callback) = &mut self.on_error {
+            callback(&mut ErrorCx { state: &mut self.state, flow, conn: call.conn(socket, Event::Error), reason });
         }
-        self.on_error = Some(callback);
     }
 
-    fn end(&mut self, call: Call<'_>, reason: EndReason) {
-        let slot = call.cx.flow().slot();
-        let Some(mut callback) = self.on_end.take() else { return };
-        if let Some((state, flow, socket)) = self.states(slot) {
-            callback(&mut EndCx { state, flow, conn: call.conn(socket, Event::ConnEnd), reason });
+    fn end(&mut self, call: Call<'_, '_>, reason: EndReason) {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
+        if let Some(callback) = &mut self.on_end {
+            callback(&mut EndCx { state: &mut self.state, flow, conn: call.conn(socket, Event::ConnEnd), reason });
         }
-        self.on_end = Some(callback);
     }
 
     fn wants_orphans(&self) -> bool {
@@ -295,4 +294,9 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
             callback(&mut OrphanCx { state: &mut self.state, control, cx });
         }
     }
+}
+
+/// What the monitor has of the flow at hand: there from `attach` to `detach`.
+fn at<'f, F>(flows: &'f mut [Option<PerFlow<F>>], call: &Call<'_, '_>) -> Option<&'f mut PerFlow<F>> {
+    flows.get_mut(call.cx.slot())?.as_mut()
 }

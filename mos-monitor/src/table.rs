@@ -70,8 +70,9 @@ impl Tables {
         }
     }
 
-    pub(crate) fn members(&self, number: u8) -> Members {
-        self.sets.get(usize::from(number)).map(|set| set.members.clone()).unwrap_or_default()
+    /// The members of a set, in order of creation.
+    pub(crate) fn members(&self, number: u8) -> &[Member] {
+        self.sets.get(usize::from(number)).map_or(&[], |set| &set.members)
     }
 
     pub(crate) fn interest(&self, number: u8) -> Interest {

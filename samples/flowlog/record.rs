@@ -123,7 +123,8 @@ pub struct StreamPart {
 impl Record {
     /// The record as a line of JSON.
     pub(super) fn to_line(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self).expect("a record has only strings for keys, and numbers that are finite");
+        let mut line =
+            serde_json::to_vec(self).expect("a record has only strings for keys, and numbers that are finite");
         line.push(b'\n');
         line
     }

@@ -42,8 +42,14 @@ pub(crate) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// In order; the first FIN has so many of the last bytes in its segment.
-    Fin { server_first: bool, with_data: u8, fate: Fate },
-    Rst { server: bool },
+    Fin {
+        server_first: bool,
+        with_data: u8,
+        fate: Fate,
+    },
+    Rst {
+        server: bool,
+    },
     Never,
 }
 
@@ -317,6 +323,10 @@ impl World<'_> {
             if start <= receiver.last_ack_sent {
                 receiver.ts_recent = Some(ts);
             }
+        }
+        // What lies before the window is dropped before its acknowledgment is looked at.
+        if end + usize::from(fin) < receiver.last_ack_sent {
+            return;
         }
         receiver.snd_una = receiver.snd_una.max(acked);
         receiver.snd_edge = receiver.snd_edge.max(acked + window);

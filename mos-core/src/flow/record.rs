@@ -212,6 +212,8 @@ pub struct ColdHalf {
 pub struct Cold {
     /// When the first packet came.
     pub created: Timestamp,
+    /// When the slot's timer fires, in ticks; `u64::MAX` if it is not armed.
+    pub timer_due: u64,
     /// Client and server.
     pub half: [ColdHalf; 2],
     /// Client and server address of an IPv4 flow, in host order.

@@ -120,6 +120,14 @@ impl FlowTable {
         prefetch(&self.hot, slot as usize);
     }
 
+    /// Fetches the cold part of `slot` if its next packet cannot go the short way.
+    #[inline]
+    pub fn prefetch_cold_if_needed(&self, slot: u32) {
+        if self.hot.get(slot as usize).is_some_and(|hot| !hot.flags.any(FlowFlags::FAST)) {
+            prefetch(&self.cold, slot as usize);
+        }
+    }
+
     /// Whether `slot`, as probed, is the flow of this packet.
     #[inline]
     #[must_use]
@@ -191,7 +199,10 @@ impl FlowTable {
         created: Timestamp,
     ) -> u32 {
         let slot = self.free.pop().unwrap_or(self.hot.len() as u32);
-        let generation = self.cold.get(slot as usize).map_or(1, |old| old.generation.wrapping_add(1));
+        let old = self.cold.get(slot as usize);
+        let generation = old.map_or(1, |old| old.generation.wrapping_add(1));
+        // The timer of the flow that had the slot is armed still.
+        let timer_due = old.map_or(u64::MAX, |old| old.timer_due);
         let mut flags = FlowFlags::HALF_OPEN;
         if key.from_high == client_sent {
             flags.set(FlowFlags::CLIENT_IS_HIGH);
@@ -205,7 +216,17 @@ impl FlowTable {
         v4[client] = packet.src_v4;
         v4[server] = packet.dst_v4;
         let is_v6 = packet.ip_version == 6;
-        let cold = Cold { created, half, v4, is_v6, generation, tag: key.tag, last_receiver: Side::Server, end: None };
+        let cold = Cold {
+            created,
+            timer_due,
+            half,
+            v4,
+            is_v6,
+            generation,
+            tag: key.tag,
+            last_receiver: Side::Server,
+            end: None,
+        };
         if is_v6 {
             let addresses = &mut self.v6[slot as usize];
             addresses[client] = packet.src_v6(frame);

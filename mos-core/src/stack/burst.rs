@@ -9,7 +9,10 @@ use crate::flow::NO_SLOT;
 use crate::packet::{Burst, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{PacketKind, decode, decode_ip, fragment::Outcome};
+use crate::wire::{PacketKind, decode_into, decode_ip, fragment::Outcome};
+
+/// How many packets ahead the cold part of a flow is fetched.
+const AHEAD: usize = 4;
 
 impl Stack {
     /// Takes a burst of at most [`MAX_BURST`] frames (more are not looked at) and says what is to become of each.
@@ -25,9 +28,10 @@ impl Stack {
             bytes += u64::from(meta.wire_len);
             self.verdicts[index] = Verdict::Forward;
             let frame = &burst.memory[meta.range()];
-            self.packets[index] = decode(frame, meta.wire_len, meta.link);
-            if self.packets[index].kind == PacketKind::Tcp {
-                self.keys[index] = self.hasher.key(&self.packets[index], frame);
+            let packet = &mut self.packets[index];
+            decode_into(packet, frame, meta.wire_len, meta.link);
+            if packet.kind == PacketKind::Tcp {
+                self.keys[index] = self.hasher.key(packet, frame);
             }
         }
         for index in 0..count {
@@ -38,6 +42,10 @@ impl Stack {
             }
         }
         for index in 0..count {
+            // The line of a flow a little ahead has arrived by now, and tells whether its cold part will be needed too.
+            if index + AHEAD < count && self.packets[index + AHEAD].kind == PacketKind::Tcp {
+                self.flows.prefetch_cold_if_needed(self.slots[index + AHEAD]);
+            }
             self.move_to(burst.frames[index].timestamp, burst, observer);
             self.process(index, burst, observer);
         }

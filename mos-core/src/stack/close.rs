@@ -80,13 +80,23 @@ impl Stack {
     pub(super) fn arm(&mut self, slot: u32) {
         let (patience, _) = self.patience(slot);
         if patience > 0 {
-            self.timers.arm_by(slot, self.tick + patience);
+            self.arm_by(slot, self.tick + patience);
+        }
+    }
+
+    /// Most packets find the timer armed early enough, and never touch the wheel.
+    fn arm_by(&mut self, slot: u32, due: u64) {
+        let cold = self.flows.cold_mut(slot);
+        if cold.timer_due > due {
+            cold.timer_due = due;
+            self.timers.arm_by(slot, due, self.tick);
         }
     }
 
     /// All timers due up to `tick`. Each flow ends at the time it was due.
     pub(super) fn fire_timers<O: Observer>(&mut self, tick: u64, burst: &mut Burst<'_>, observer: &mut O) {
         while let Some((slot, due)) = self.timers.pop(tick) {
+            self.flows.cold_mut(slot).timer_due = u64::MAX;
             if !self.flows.is_live(slot) {
                 continue;
             }
@@ -98,7 +108,7 @@ impl Stack {
             let silent = (self.tick as u32).wrapping_sub(self.flows.hot(slot).last_seen);
             let deadline = self.tick - u64::from(silent).min(self.tick) + patience;
             if deadline > due {
-                self.timers.arm_by(slot, deadline);
+                self.arm_by(slot, deadline);
                 continue;
             }
             self.now = self.now.max(Timestamp::from_millis(deadline));

@@ -5,8 +5,8 @@ use core::net::SocketAddr;
 use super::pending::Source;
 use super::{Stack, WHOLE};
 use crate::event::{Attachment, EndReason, Interest, Side};
-use crate::flow::{FlowId, Offers};
 use crate::flow::record::{HalfFlags, SlowFlags};
+use crate::flow::{FlowId, Offers};
 use crate::packet::{Burst, FrameMeta, Verdict};
 use crate::reassembly::{Backlog, SegmentPool, Slices, Span, Stretch};
 use crate::tcp::TcpState;
@@ -187,7 +187,15 @@ impl FlowCx<'_> {
         self.stack.flows.id(self.slot)
     }
 
+    /// The flow's slot: see [`FlowId::slot`].
+    #[inline]
+    #[must_use]
+    pub fn slot(&self) -> usize {
+        self.slot as usize
+    }
+
     /// The number under which the layer above knows the flow's handlers.
+    #[inline]
     #[must_use]
     pub fn table(&self) -> u8 {
         self.stack.flows.hot(self.slot).table
@@ -324,9 +332,10 @@ impl FlowCx<'_> {
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
         let (position, end, origin, group) = self.unread(side, reader);
         let position = position.saturating_add(len).min(end);
-        let cold = self.stack.flows.cold(self.slot);
-        if let Some(buffer) = &cold.half[side as usize].buffer {
-            self.stack.buffers.get_mut(buffer).move_to(reader, position);
+        if self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            if let Some(buffer) = &self.stack.flows.cold(self.slot).half[side as usize].buffer {
+                self.stack.buffers.get_mut(buffer).move_to(reader, position);
+            }
         } else if let Some(group) = group {
             let taken = &mut self.stack.pending.group_mut(group).taken;
             if taken.len() <= usize::from(reader) {
@@ -413,7 +422,14 @@ impl FlowCx<'_> {
         None
     }
 
+    #[inline]
     fn pending_group(&self, side: Side) -> Option<usize> {
+        if let Some(index) = self.stack.delivering {
+            let group = self.stack.pending.group(index);
+            if group.slot == self.slot && group.side == side {
+                return Some(index);
+            }
+        }
         let pending = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::PENDING);
         pending.then(|| self.stack.pending.find(self.slot, side)).flatten()
     }

@@ -68,6 +68,8 @@ pub struct Stack {
     verdicts: [Verdict; MAX_BURST],
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
+    /// The group that is being delivered.
+    delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
     /// An SND callback has changed the packet.
@@ -102,6 +104,7 @@ impl Stack {
             verdicts: [Verdict::Forward; MAX_BURST],
             timeouts: [half_open, established, closing, time_wait]
                 .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
+            delivering: None,
             suspect_bytes: 0,
             edited: false,
             config,

@@ -55,6 +55,8 @@ impl Group {
 /// All groups of a burst.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
+    /// Flow and side of each group, close together: they are searched.
+    names: Vec<u32>,
     groups: Vec<Group>,
     pieces: Vec<Piece>,
 }
@@ -69,6 +71,7 @@ impl Pending {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.names.clear();
         self.groups.clear();
         self.pieces.clear();
     }
@@ -78,6 +81,7 @@ impl Pending {
     pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
         let piece = self.pieces.len() as u32;
         self.pieces.push(Piece { source, len, next: END });
+        self.names.push(name(slot, side));
         self.groups.push(Group { slot, side, base, first: piece, last: piece, len, taken: SmallVec::new() });
     }
 
@@ -98,7 +102,8 @@ impl Pending {
     /// The group of a side. A burst has few; the newest is the likeliest.
     #[inline]
     pub(crate) fn find(&self, slot: u32, side: Side) -> Option<usize> {
-        self.groups.iter().rposition(|group| group.slot == slot && group.side == side)
+        let name = name(slot, side);
+        self.names.iter().rposition(|other| *other == name)
     }
 
     pub(crate) fn group(&self, index: usize) -> &Group {
@@ -116,4 +121,9 @@ impl Pending {
     pub(crate) fn piece_mut(&mut self, index: u32) -> Option<&mut Piece> {
         self.pieces.get_mut(index as usize)
     }
+}
+
+/// Slots have 31 bits (see `FlowTable::new`).
+fn name(slot: u32, side: Side) -> u32 {
+    slot << 1 | side as u32
 }

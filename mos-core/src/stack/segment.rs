@@ -82,7 +82,7 @@ impl Stack {
                 (server, client)
             }
         };
-        let timed = packet.has_timestamps && hot.flags.any(FlowFlags::TIMESTAMPS);
+        let (timed, in_use) = (packet.has_timestamps, hot.flags.any(FlowFlags::TIMESTAMPS));
         let end = packet.seq + packet.payload_len;
         if !hot.flags.any(FlowFlags::FAST)
             || packet.tcp_flags & CONTROL != TcpFlags::ACK
@@ -91,7 +91,10 @@ impl Stack {
             || packet.ack.offset_from(sender.ack) > sender.rcv_nxt.offset_from(sender.ack)
             || receiver.flags.any(HalfFlags::BUFFERED)
             || packet.payload_len != packet.payload_captured
-            || (timed && SeqNum(packet.ts_val).lt(SeqNum(receiver.ts_recent)))
+            || (timed
+                && !(in_use
+                    && receiver.slow.any(SlowFlags::TS_RECENT)
+                    && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent))))
             || packet.signed
             || (packet.seq.0 ^ end.0) >> 31 != 0
         {
@@ -107,7 +110,8 @@ impl Stack {
                 Fate::Edited => {
                     let (hot, cold) = self.flows.parts(slot);
                     Flow { hot, cold }.reconcile();
-                    self.receive(slot, side.other(), index, Interest::NONE, burst, observer);
+                    let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+                    self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
                     return true;
                 }
             }
@@ -141,7 +145,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        let mut segment = Segment::new(&self.packets[index], self.frame(index, burst));
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
         hot.last_seen = tick;
@@ -183,13 +187,17 @@ impl Stack {
             }
         }
         let events = SND_PKT_IN.or(sent.events).or(if beginning { BEGINNING[0] } else { Interest::NONE });
-        if self.send(slot, side, index, events, burst, observer) == Fate::Dropped {
-            let (hot, cold) = self.flows.parts(slot);
-            Flow { hot, cold }.settle();
-            return self.arm(slot);
+        match self.send(slot, side, index, events, burst, observer) {
+            Fate::Kept => {}
+            Fate::Edited => segment = Segment::new(&self.packets[index], self.frame(index, burst)),
+            Fate::Dropped => {
+                let (hot, cold) = self.flows.parts(slot);
+                Flow { hot, cold }.settle();
+                return self.arm(slot);
+            }
         }
         let extra = if beginning { BEGINNING[1] } else { Interest::NONE };
-        self.receive(slot, side.other(), index, extra, burst, observer);
+        self.receive(slot, side.other(), &segment, index, extra, burst, observer);
     }
 
     /// The SND hook. An edited packet is decoded anew.
@@ -230,16 +238,17 @@ impl Stack {
     }
 
     /// The receiver's half of the update, with the packet as the SND callbacks left it.
+    #[allow(clippy::too_many_arguments)]
     fn receive<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
+        segment: &Segment,
         index: usize,
         extra: Interest,
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::EXISTS) {
             self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::EXISTS);
             let key = self.keys[index];
@@ -251,17 +260,17 @@ impl Stack {
             // The answer to the SYN was not captured; what follows the SYN tells what became of its data.
             self.release_held(slot, side, segment.seq);
         }
-        let repeated = self.overlap(slot, side, &segment);
+        let repeated = self.overlap(slot, side, segment);
         if repeated {
             self.raise(slot, side, Some(index), Hook::Rcv, RCV_REXMIT, burst, observer);
         }
         let (hot, cold) = self.flows.parts(slot);
-        let received = receiver::update(&mut Flow { hot, cold }, side, &segment);
+        let received = receiver::update(&mut Flow { hot, cold }, side, segment);
         let mut events = RCV_PKT_IN.or(received.events).or(extra);
         match received.payload {
             Payload::Ignore => {}
-            Payload::Take => self.take(slot, side, &segment, index, burst, observer),
-            Payload::Hold => self.hold(slot, side, &segment, index, burst),
+            Payload::Take => self.take(slot, side, segment, index, burst, observer),
+            Payload::Hold => self.hold(slot, side, segment, index, burst),
         }
         let (hot, cold) = self.flows.parts(slot);
         let mut flow = Flow { hot, cold };

@@ -98,7 +98,7 @@ impl Stack {
         if end.le(start) || end.le(half.rcv_nxt) {
             return;
         }
-        start = start + skip;
+        start += skip;
         let captured = self.packets[index].payload_captured.saturating_sub(skip).min(end.offset_from(start));
         let at = usize::from(self.packets[index].payload) + skip as usize;
         let source = self.source(index, at, burst);
@@ -429,15 +429,16 @@ impl Stack {
     /// NEW_DATA for one group; what its readers leave is kept.
     pub(super) fn deliver<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let (slot, side) = (self.pending.group(group).slot, self.pending.group(group).side);
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
-            || self.pending.find(slot, side) != Some(group)
-        {
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
+            // The flow ended in this burst, and had it then.
             return;
         }
+        self.delivering = Some(group);
         if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::NewData)) {
             observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side);
         }
         self.keep_rest(group, burst, observer);
+        self.delivering = None;
         self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
     }
 
@@ -555,7 +556,12 @@ impl Stack {
         self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base)
     }
 
+    /// The backlog of a side, if it has one.
+    #[inline]
     pub(super) fn backlog(&self, slot: u32, side: Side) -> Option<&Backlog> {
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            return None;
+        }
         self.flows.cold(slot).half[side as usize].buffer.as_ref().map(|buffer| self.buffers.get(buffer))
     }
 

@@ -89,14 +89,14 @@ impl Flow<'_> {
     pub fn learn_options(&mut self, side: Side, segment: &Segment) {
         let Some(options) = &segment.options else { return };
         let cold = self.cold(side);
-        cold.mss = options.mss.unwrap_or(0);
+        cold.mss = options.mss;
         if options.sack_permitted {
             cold.offers.set(Offers::SACK);
         }
-        if options.timestamps.is_some() {
+        if segment.ts_val.is_some() {
             cold.offers.set(Offers::TIMESTAMPS);
         }
-        if let Some((ts_val, _)) = options.timestamps
+        if let Some(ts_val) = segment.ts_val
             && !self.half(side).slow.any(SlowFlags::TS_RECENT)
         {
             // As long as the peer has sent nothing: the first time stamp that it may echo.

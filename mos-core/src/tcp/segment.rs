@@ -2,6 +2,17 @@
 
 use crate::wire::{Packet, SeqNum, TcpFlags, TcpOptions};
 
+/// What a SYN offers.
+#[derive(Clone, Copy, Debug)]
+pub struct SynOptions {
+    /// Maximum segment size in bytes; 0 if it has none.
+    pub mss: u16,
+    /// Window scale.
+    pub window_scale: Option<u8>,
+    /// Selective acknowledgments.
+    pub sack_permitted: bool,
+}
+
 /// The fields of a segment that matter to the endpoints.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -21,15 +32,18 @@ pub struct Segment {
     pub ts_ecr: Option<u32>,
     /// The segment carries a signature (RFC 2385, RFC 5925).
     pub signed: bool,
-    /// Options, read only if SYN is set.
-    pub options: Option<TcpOptions>,
+    /// What it offers, if SYN is set.
+    pub options: Option<SynOptions>,
 }
 
 impl Segment {
     /// The segment of a decoded packet.
     #[must_use]
     pub fn new(packet: &Packet, frame: &[u8]) -> Self {
-        let options = (packet.tcp_flags & TcpFlags::SYN != 0).then(|| TcpOptions::parse(packet.tcp_options(frame)));
+        let options = (packet.tcp_flags & TcpFlags::SYN != 0).then(|| {
+            let TcpOptions { mss, window_scale, sack_permitted, .. } = TcpOptions::parse(packet.tcp_options(frame));
+            SynOptions { mss: mss.unwrap_or(0), window_scale, sack_permitted }
+        });
         Self {
             seq: packet.seq,
             ack: packet.ack,

@@ -23,9 +23,16 @@ const TCP_LEN: usize = 20;
 #[inline]
 #[must_use]
 pub fn decode(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
-    match link {
-        LinkType::Ethernet => decode_usual(frame, wire_len).unwrap_or_else(|| decode_any(frame, wire_len, link)),
-        _ => decode_any(frame, wire_len, link),
+    let mut packet = Packet::BLANK;
+    decode_into(&mut packet, frame, wire_len, link);
+    packet
+}
+
+/// As [`decode`], into a packet that is there already: nothing is put together and then copied.
+#[inline]
+pub fn decode_into(packet: &mut Packet, frame: &[u8], wire_len: u32, link: LinkType) {
+    if link != LinkType::Ethernet || decode_usual(packet, frame, wire_len).is_none() {
+        *packet = decode_any(frame, wire_len, link);
     }
 }
 
@@ -35,9 +42,10 @@ pub fn decode_ip(datagram: &[u8], wire_len: u32) -> Packet {
     decode_any(datagram, wire_len, LinkType::RawIp)
 }
 
-/// The short way: untagged Ethernet, IPv4 without options, TCP, nothing wrong with it, and all headers captured.
+/// The short way: untagged Ethernet, IPv4 without options, TCP, nothing wrong with it, and all headers captured. `None`:
+/// not this way; the packet may hold anything then.
 #[inline]
-fn decode_usual(frame: &[u8], wire_len: u32) -> Option<Packet> {
+fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<()> {
     const IP: usize = 14;
     const TRANSPORT: usize = IP + 20;
 
@@ -61,20 +69,18 @@ fn decode_usual(frame: &[u8], wire_len: u32) -> Option<Packet> {
     if payload > end || end > (wire_len as usize).max(frame.len()) {
         return None;
     }
-    let packet = Packet {
-        ip_version: 4,
-        protocol: TCP,
-        network: IP as u16,
-        transport: TRANSPORT as u16,
-        payload: payload as u16,
-        vlan: NO_VLAN,
-        payload_len: (end - payload) as u32,
-        payload_captured: (end.min(frame.len()) - payload) as u32,
-        src_v4: word(IP + 12),
-        dst_v4: word(IP + 16),
-        ..Packet::BLANK
-    };
-    Some(with_tcp(packet, header, options))
+    packet.ip_version = 4;
+    packet.protocol = TCP;
+    packet.network = IP as u16;
+    packet.transport = TRANSPORT as u16;
+    packet.payload = payload as u16;
+    packet.vlan = NO_VLAN;
+    packet.payload_len = (end - payload) as u32;
+    packet.payload_captured = (end.min(frame.len()) - payload) as u32;
+    packet.src_v4 = word(IP + 12);
+    packet.dst_v4 = word(IP + 16);
+    fill_tcp(packet, header, options);
+    Some(())
 }
 
 /// The general way. Not inlined: the short way is small because this is elsewhere.
@@ -106,13 +112,14 @@ fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
         return Err(Undecoded::TcpBadDataOffset);
     }
     let captured_header_len = header_len.min(segment.len());
-    let packet = Packet {
+    let mut packet = Packet {
         payload: packet.transport + captured_header_len as u16,
         payload_len: (segment_len - header_len) as u32,
         payload_captured: (segment.len() - captured_header_len) as u32,
         ..packet
     };
-    Ok(with_tcp(packet, header, segment.get(TCP_LEN..header_len).unwrap_or_default()))
+    fill_tcp(&mut packet, header, segment.get(TCP_LEN..header_len).unwrap_or_default());
+    Ok(packet)
 }
 
 /// The length of a TCP header, by its own words.
@@ -123,25 +130,20 @@ fn data_offset(header: &[u8; TCP_LEN]) -> usize {
 
 /// Fills in what a TCP header says.
 #[inline]
-fn with_tcp(packet: Packet, header: &[u8; TCP_LEN], options: &[u8]) -> Packet {
+fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN], options: &[u8]) {
     let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let Always { timestamps, signed } = always(options);
-    let (ts_val, ts_ecr) = timestamps.unwrap_or_default();
-    Packet {
-        kind: PacketKind::Tcp,
-        tcp_flags: header[13],
-        has_timestamps: timestamps.is_some(),
-        signed,
-        src_port: half(0),
-        dst_port: half(2),
-        window: half(14),
-        seq: SeqNum(word(4)),
-        ack: SeqNum(word(8)),
-        ts_val,
-        ts_ecr,
-        ..packet
-    }
+    packet.kind = PacketKind::Tcp;
+    packet.tcp_flags = header[13];
+    packet.has_timestamps = timestamps.is_some();
+    packet.signed = signed;
+    packet.src_port = half(0);
+    packet.dst_port = half(2);
+    packet.window = half(14);
+    packet.seq = SeqNum(word(4));
+    packet.ack = SeqNum(word(8));
+    (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
 }
 
 /// Fills in the ports of a UDP header, if they are there.

@@ -31,7 +31,7 @@ pub mod seq;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{decode, decode_ip};
+pub use decode::{decode, decode_into, decode_ip};
 pub use emit::{FrameBuilder, TcpSegment};
 pub use fragment::{DefragLimits, DefragStats, Defragmenter, Outcome, Rejection};
 

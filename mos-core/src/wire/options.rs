@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn signatures_are_seen_wherever_they_stand() {
+        let mut md5 = vec![1, 1, MD5_SIGNATURE, 18];
+        md5.extend([7; 16]);
+        assert!(always(&md5).signed);
+        assert!(always(&[TIMESTAMPS, 10, 0, 0, 0, 1, 0, 0, 0, 2, AUTHENTICATION, 4, 0, 0]).signed);
+        assert!(!always(&[1, 1, TIMESTAMPS, 10, 0, 0, 0, 19, 0, 0, 0, 29]).signed);
+    }
+
+    #[test]
     fn sack_blocks() {
         let mut bytes = vec![1, 1, 5, 18];
         bytes.extend([10u32, 20, u32::MAX, 5].iter().flat_map(|word| word.to_be_bytes()));
@@ -281,15 +290,15 @@ mod tests {
 
         #[test]
         fn both_ways_to_the_timestamps_agree(bytes in any_options()) {
-            prop_assert_eq!(timestamps(&bytes), TcpOptions::parse(&bytes).timestamps);
+            prop_assert_eq!(always(&bytes).timestamps, TcpOptions::parse(&bytes).timestamps);
         }
 
         #[test]
         fn the_usual_layout_is_read(value: u32, echo: u32) {
             let mut bytes = vec![1, 1, 8, 10];
             bytes.extend(value.to_be_bytes().into_iter().chain(echo.to_be_bytes()));
-            prop_assert_eq!(timestamps(&bytes), Some((value, echo)));
-            prop_assert_eq!(timestamps_anywhere(&bytes), Some((value, echo)));
+            prop_assert_eq!(always(&bytes).timestamps, Some((value, echo)));
+            prop_assert_eq!(always_anywhere(&bytes).timestamps, Some((value, echo)));
         }
     }
 }
