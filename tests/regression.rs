@@ -122,3 +122,34 @@ fn a_fin_within_stored_data_ends_nothing() {
         assert_eq!(flow.end.map(|(reason, _)| reason), Some(EndReason::Fin));
     }
 }
+
+/// Handshakes in which numbers do not fit: whatever is taken for the start of the stream, offsets do not begin anew once
+/// something was read. (The recorder compares positions.)
+#[test]
+fn offsets_never_begin_anew() {
+    const SYN: u8 = TcpFlags::SYN;
+    const ACK: u8 = TcpFlags::ACK;
+    const FIN: u8 = TcpFlags::FIN;
+    use Side::{Client, Server};
+    type Numbers = (Side, u8, u32, u32, &'static [u8]);
+    let without_syn_ack: [Numbers; 5] = [
+        (Client, SYN, 100, 0, b""),
+        (Server, ACK, 101, 101, b""),
+        (Client, ACK, 100, 102, b"x"),
+        (Client, ACK, 100, 102, b"x"),
+        (Client, ACK, 102, 101, b"x"),
+    ];
+    let midstream: [Numbers; 5] = [
+        (Server, SYN, 100, 100, b""),
+        (Server, FIN | ACK, 100, 101, b""),
+        (Client, ACK, 100, 101, b""),
+        (Server, ACK, 100, 102, b"x"),
+        (Client, ACK, 100, 101, b"x"),
+    ];
+    for (packets, midstream) in [(without_syn_ack, false), (midstream, true)] {
+        let talk = Talk::new(6);
+        let segment = |(from, flags, seq, ack, payload)| talk.segment(from, flags, seq, ack, payload);
+        let capture: Vec<_> = packets.into_iter().map(segment).collect();
+        replay(&Config { midstream, ..Config::default() }, recorder(), &capture, 1);
+    }
+}

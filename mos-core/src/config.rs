@@ -13,8 +13,8 @@ pub enum ChecksumMode {
     Verify,
     /// Checksums are not looked at.
     Trust,
-    /// As `Verify`, except that wrong checksums count for nothing as long as a sender has had no right one: its frames were
-    /// captured before its network card filled them in.
+    /// As `Verify`, except that wrong checksums of a flow's sender count for nothing as long as it has had no right one, and
+    /// none of its checksums count after three wrong ones: its frames were captured before its network card filled them in.
     Auto,
 }
 

@@ -21,9 +21,8 @@ pub struct Stats {
     /// Fragments given up: malformed, beyond the bounds, or too late.
     pub fragments_rejected: u64,
     /// Packets with a bad IPv4 header checksum.
-    pub bad_ip_checksums: u64,
     /// Packets with a bad TCP checksum.
-    pub bad_tcp_checksums: u64,
+    pub bad_checksums: u64,
     /// Packets whose bad checksum was put down to the capture.
     pub trusted_checksums: u64,
     /// Late copies that changed nothing.
@@ -52,8 +51,7 @@ impl Default for Stats {
             fragments: 0,
             defragmented: 0,
             fragments_rejected: 0,
-            bad_ip_checksums: 0,
-            bad_tcp_checksums: 0,
+            bad_checksums: 0,
             trusted_checksums: 0,
             stale_segments: 0,
             unproven_syns: 0,
@@ -77,8 +75,7 @@ impl Stats {
             ("fragments", self.fragments),
             ("defragmented", self.defragmented),
             ("fragments_rejected", self.fragments_rejected),
-            ("bad_ip_checksums", self.bad_ip_checksums),
-            ("bad_tcp_checksums", self.bad_tcp_checksums),
+            ("bad_checksums", self.bad_checksums),
             ("trusted_checksums", self.trusted_checksums),
             ("stale_segments", self.stale_segments),
             ("unproven_syns", self.unproven_syns),
@@ -108,8 +105,7 @@ impl Stats {
             (&mut self.fragments, other.fragments),
             (&mut self.defragmented, other.defragmented),
             (&mut self.fragments_rejected, other.fragments_rejected),
-            (&mut self.bad_ip_checksums, other.bad_ip_checksums),
-            (&mut self.bad_tcp_checksums, other.bad_tcp_checksums),
+            (&mut self.bad_checksums, other.bad_checksums),
             (&mut self.trusted_checksums, other.trusted_checksums),
             (&mut self.stale_segments, other.stale_segments),
             (&mut self.unproven_syns, other.unproven_syns),

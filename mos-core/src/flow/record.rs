@@ -205,6 +205,8 @@ pub struct ColdHalf {
     pub mss: u16,
     /// What its SYN offered.
     pub offers: Offers,
+    /// Wrong checksums of this sender before its first right one.
+    pub wrong_checksums: u8,
 }
 
 /// What the established state does not touch.
@@ -304,6 +306,7 @@ impl ColdHalf {
         port: 0,
         mss: 0,
         offers: Offers(0),
+        wrong_checksums: 0,
     };
 
     /// The stream offset of the peer's sequence number `seq`, which lies within 2 GiB of the last known pair; numbers

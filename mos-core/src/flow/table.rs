@@ -1,7 +1,8 @@
 //! Where flows live: a slab of slots, and a hash table that finds the slot of a packet.
 //!
 //! The table holds a 32-bit tag and a slot number; the key itself is in the slot's line. So a burst can probe first, fetch
-//! the lines, and confirm later. Room for the most flows is reserved, not touched, at the start: nothing ever moves.
+//! the lines, and confirm later. Room for the most slots is reserved, not touched, at the start: a flow's records never
+//! move. Only the table itself grows.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -16,6 +17,10 @@ use crate::event::{Interest, Side};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::Packet;
+
+/// Room for so many flows is in the hash table from the start. It doubles as they come: entries that are spread over far
+/// more room than they need would each cost a cache line and a page of their own.
+const FIRST_ENTRIES: usize = 1 << 13;
 
 /// The slot of no flow.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -75,7 +80,7 @@ impl FlowTable {
         // The slots of flows that ended within a burst come back only after it: that many more are needed.
         let slots = max_flows + crate::packet::MAX_BURST;
         Self {
-            entries: HashTable::with_capacity(max_flows),
+            entries: HashTable::with_capacity(max_flows.min(FIRST_ENTRIES)),
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
             v6: vec![[[0; 16]; 2]; slots],

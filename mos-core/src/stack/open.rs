@@ -73,6 +73,8 @@ impl Stack {
         hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
         if checksum_good {
             hot.half[sender as usize].flags.set(HalfFlags::CHECKSUMS);
+        } else {
+            cold.half[sender as usize].wrong_checksums = 1;
         }
         if segment.signed {
             hot.flags.set(FlowFlags::SIGNED);

@@ -23,6 +23,10 @@ const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
 
+/// So many wrong checksums of a sender, and no right one before them, mean that its frames were captured before its network
+/// card filled them in: whatever comes later, its checksums say nothing.
+const OFFLOADED: u8 = 3;
+
 /// What the SND callbacks did with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -429,15 +433,23 @@ impl Stack {
     /// Whether the checksums of a known flow's packet let it count (D13).
     fn check(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) -> bool {
         let good_before = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::CHECKSUMS);
-        match self.verify(index, burst) {
+        let verified = self.verify(index, burst);
+        if good_before {
+            return verified != Some(false) || self.refuse();
+        }
+        let wrong = &mut self.flows.cold_mut(slot).half[side as usize].wrong_checksums;
+        match verified {
             Some(true) => {
-                if !good_before {
+                if *wrong < OFFLOADED {
                     self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::CHECKSUMS);
                 }
                 true
             }
             None => true,
-            Some(false) => self.excuse(good_before),
+            Some(false) => {
+                *wrong = wrong.saturating_add(1);
+                self.excuse()
+            }
         }
     }
 
@@ -449,17 +461,21 @@ impl Stack {
         match self.verify(index, burst) {
             Some(true) => Some(true),
             None => Some(false),
-            Some(false) => self.excuse(false).then_some(false),
+            Some(false) => self.excuse().then_some(false),
         }
     }
 
-    /// Whether a wrong checksum is put down to the capture: only as long as its sender never had a right one.
-    fn excuse(&mut self, good_before: bool) -> bool {
-        if self.config.checksum == ChecksumMode::Auto && !good_before {
+    /// A wrong checksum of a sender that never had a right one is put down to the capture, if that is asked for.
+    fn excuse(&mut self) -> bool {
+        if self.config.checksum == ChecksumMode::Auto {
             self.stats.trusted_checksums += 1;
             return true;
         }
-        self.stats.bad_tcp_checksums += 1;
+        self.refuse()
+    }
+
+    fn refuse(&mut self) -> bool {
+        self.stats.bad_checksums += 1;
         false
     }
 
