@@ -14,7 +14,7 @@ pub(crate) struct Member {
 }
 
 /// Members in order of creation.
-pub(crate) type Members = SmallVec<[Member; 4]>;
+pub(crate) type Members = SmallVec<[Member; MAX_MONITORS]>;
 
 #[derive(Debug, Default)]
 struct Set {

@@ -181,6 +181,8 @@ pub struct ColdHalf {
     pub iss: SeqNum,
     /// The highest sequence number this endpoint is known to have sent, plus one.
     pub snd_max: SeqNum,
+    /// The highest number that its payload reached, plus one: no FIN can stand before it.
+    pub data_max: SeqNum,
     /// The highest acknowledgment number this endpoint sent, even of what was never captured.
     pub ack_seen: SeqNum,
     /// The number of the endpoint's own FIN.
@@ -241,8 +243,27 @@ pub struct Extras {
     pub other_syn_acks: SmallVec<[SeqNum; 4]>,
     /// A SYN that would start a new connection on these endpoints, if its answer comes (D10).
     pub reuse: Option<ReuseSyn>,
+    /// Signs that the capture has missed more than a window.
+    pub ahead: Option<Ahead>,
     /// Data that its receiver should not have accepted. If it acknowledges it all the same, it knew better.
     pub suspects: Vec<Suspect>,
+}
+
+/// What lies beyond the window of one side, by the word of both.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead {
+    /// Who receives.
+    pub side: Side,
+    /// What it expected then: if it gets that, all this was nothing.
+    pub expected: SeqNum,
+    /// The data that its peer sent out there: from here ...
+    pub low: SeqNum,
+    /// ... to here.
+    pub high: SeqNum,
+    /// The acknowledgment that it sent out there.
+    pub ack: Option<SeqNum>,
+    /// How often the two have agreed.
+    pub agreements: u8,
 }
 
 /// Data of a segment that was rejected.
@@ -294,6 +315,7 @@ impl ColdHalf {
     pub const NEW: Self = Self {
         iss: SeqNum(0),
         snd_max: SeqNum(0),
+        data_max: SeqNum(0),
         ack_seen: SeqNum(0),
         fin_seq: SeqNum(0),
         sync_seq: SeqNum(0),

@@ -258,7 +258,7 @@ impl FlowCx<'_> {
         let fin_seq = self.stack.flows.cold(self.slot).half[side.other() as usize].fin_seq;
         let fin_read = peer.slow.any(SlowFlags::FIN_SENT) && half.rcv_nxt.gt(fin_seq);
         HalfInfo {
-            stream_bytes: self.stack.offset(self.slot, side) - u64::from(fin_read),
+            stream_bytes: self.stack.offset(self.slot, side).saturating_sub(u64::from(fin_read)),
             gap_bytes: cold.gap_bytes,
             retransmits: cold.retransmits,
             retransmitted_bytes: cold.retransmitted_bytes,
@@ -337,11 +337,7 @@ impl FlowCx<'_> {
                 self.stack.buffers.get_mut(buffer).move_to(reader, position);
             }
         } else if let Some(group) = group {
-            let taken = &mut self.stack.pending.group_mut(group).taken;
-            if taken.len() <= usize::from(reader) {
-                taken.resize(usize::from(reader) + 1, 0);
-            }
-            taken[usize::from(reader)] = position - origin;
+            self.stack.pending.take(group, reader, position - origin);
         }
     }
 
@@ -448,7 +444,7 @@ impl FlowCx<'_> {
                 let end = self.info(side).stream_bytes;
                 (backlog.cursor(reader).min(end), end, end, None)
             }
-            (None, Some(index)) => (self.stack.pending.group(index).taken(reader).min(len), len, 0, group),
+            (None, Some(index)) => (self.stack.pending.taken(index, reader).min(len), len, 0, group),
             (None, None) => {
                 let end = self.info(side).stream_bytes;
                 (end, end, end, None)

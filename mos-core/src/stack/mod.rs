@@ -7,6 +7,7 @@
 //! | `segment` | a packet of a flow: sender, SND hook, receiver, RCV hook |
 //! | `stream` | payload: into the stream, past gaps, to the readers |
 //! | `close` | the end of a flow: by its own closing, by time, for want of room |
+//! | `resync` | a capture that has missed more than a window |
 //! | `suspect` | data that was rejected, and acknowledged all the same |
 //! | `pending` | what a burst holds for its readers |
 //! | `context` | what a callback sees and may do |
@@ -16,6 +17,7 @@ mod close;
 mod context;
 mod open;
 mod pending;
+mod resync;
 mod segment;
 mod stream;
 mod suspect;

@@ -158,6 +158,7 @@ fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Se
             let client = flow.cold(receiver);
             client.iss = iss;
             client.snd_max = segment.ack;
+            client.data_max = iss + 1;
             flow.half(receiver).slow.set(SlowFlags::ISS);
             flow.half(receiver).state = TcpState::SynSent;
             flow.half(sender).state = TcpState::SynRcvd;
@@ -180,12 +181,14 @@ fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Se
             let cold = flow.cold(sender);
             cold.iss = SeqNum(segment.seq.0.wrapping_sub(1));
             cold.snd_max = segment.seq;
+            cold.data_max = segment.seq;
             if segment.has_ack() {
                 flow.synchronize(sender, segment.ack, false);
                 flow.half(receiver).slow.set(SlowFlags::ISS);
                 let cold = flow.cold(receiver);
                 cold.iss = SeqNum(segment.ack.0.wrapping_sub(1));
                 cold.snd_max = segment.ack;
+                cold.data_max = segment.ack;
             }
         }
     }

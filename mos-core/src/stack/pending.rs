@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
-
 use crate::event::Side;
 use crate::wire::SeqNum;
 
@@ -41,16 +39,17 @@ pub(crate) struct Group {
     last: u32,
     /// Bytes of all pieces.
     pub(crate) len: u64,
-    /// What each reader has taken, as long as the direction has no backlog to say it.
-    pub(crate) taken: SmallVec<[u64; 2]>,
+    /// What the first reader has taken, as long as the direction has no backlog to say it; ...
+    taken: u64,
+    /// ... and where it stands for all readers, if another one has taken something.
+    all_taken: u32,
 }
 
-impl Group {
-    /// What `reader` has taken.
-    pub(crate) fn taken(&self, reader: u8) -> u64 {
-        self.taken.get(usize::from(reader)).copied().unwrap_or(0)
-    }
-}
+/// What each reader has taken.
+type Taken = [u64; MAX_READERS];
+
+/// The most readers of a direction.
+pub(crate) const MAX_READERS: usize = 16;
 
 /// All groups of a burst.
 #[derive(Debug, Default)]
@@ -59,6 +58,7 @@ pub(crate) struct Pending {
     names: Vec<u32>,
     groups: Vec<Group>,
     pieces: Vec<Piece>,
+    all_taken: Vec<Taken>,
 }
 
 impl Pending {
@@ -74,6 +74,7 @@ impl Pending {
         self.names.clear();
         self.groups.clear();
         self.pieces.clear();
+        self.all_taken.clear();
     }
 
     /// Begins the group of a side that has none, with one piece.
@@ -82,7 +83,7 @@ impl Pending {
         let piece = self.pieces.len() as u32;
         self.pieces.push(Piece { source, len, next: END });
         self.names.push(name(slot, side));
-        self.groups.push(Group { slot, side, base, first: piece, last: piece, len, taken: SmallVec::new() });
+        self.groups.push(Group { slot, side, base, first: piece, last: piece, len, taken: 0, all_taken: END });
     }
 
     /// Adds a piece to the group of a side that has one.
@@ -110,8 +111,30 @@ impl Pending {
         &self.groups[index]
     }
 
-    pub(crate) fn group_mut(&mut self, index: usize) -> &mut Group {
-        &mut self.groups[index]
+    /// What `reader` has taken of a group.
+    #[inline]
+    pub(crate) fn taken(&self, index: usize, reader: u8) -> u64 {
+        let group = &self.groups[index];
+        match self.all_taken.get(group.all_taken as usize) {
+            Some(all) => all.get(usize::from(reader)).copied().unwrap_or(0),
+            None if reader == 0 => group.taken,
+            None => 0,
+        }
+    }
+
+    /// `reader` has taken so much of a group.
+    pub(crate) fn take(&mut self, index: usize, reader: u8, taken: u64) {
+        let group = &mut self.groups[index];
+        if reader > 0 && group.all_taken == END {
+            group.all_taken = self.all_taken.len() as u32;
+            let mut all = [0; MAX_READERS];
+            all[0] = group.taken;
+            self.all_taken.push(all);
+        }
+        match self.all_taken.get_mut(group.all_taken as usize).and_then(|all| all.get_mut(usize::from(reader))) {
+            Some(place) => *place = taken,
+            None => group.taken = taken,
+        }
     }
 
     pub(crate) fn piece(&self, index: u32) -> Option<&Piece> {

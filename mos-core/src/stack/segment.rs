@@ -8,7 +8,7 @@ use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT};
 use crate::packet::{Burst, Verdict};
 use crate::tcp::receiver::Payload;
-use crate::tcp::validate::{Acceptance, validate};
+use crate::tcp::validate::{Acceptance, plausible_ack, validate};
 use crate::tcp::{Flow, Segment, TcpState, receiver, sender};
 use crate::wire::{PacketKind, SeqNum, TcpFlags, checksum, decode};
 
@@ -161,8 +161,12 @@ impl Stack {
         }
         self.choose_syn_ack(slot, side, &segment);
         let (hot, cold) = self.flows.parts(slot);
-        let mut flow = Flow { hot, cold };
-        match validate(&mut flow, side, &segment) {
+        let mut acceptance = validate(&mut Flow { hot, cold }, side, &segment);
+        if acceptance == Acceptance::Reject(ErrorReason::Window) && self.note_data_ahead(slot, side.other(), &segment) {
+            self.skip_acked(slot, side.other(), Some(index), burst, observer);
+            acceptance = Acceptance::Accept;
+        }
+        match acceptance {
             Acceptance::Accept => {}
             Acceptance::Stale => {
                 self.stats.stale_segments += 1;
@@ -170,6 +174,14 @@ impl Stack {
             }
             Acceptance::Reject(reason) => return self.reject(slot, side, &segment, reason, index, burst, observer),
         }
+        if segment.has_ack() && !segment.rst() {
+            let (hot, cold) = self.flows.parts(slot);
+            if !plausible_ack(&mut Flow { hot, cold }, side, &segment) {
+                self.note_ack_ahead(slot, side, &segment);
+            }
+        }
+        let (hot, cold) = self.flows.parts(slot);
+        let mut flow = Flow { hot, cold };
         let sent = sender::update(&mut flow, side, &segment);
         let held = flow.half(side).slow.all(SlowFlags::HELD | SlowFlags::ACKED);
         let acked = flow.half(side).ack;
@@ -425,6 +437,7 @@ impl Stack {
         let cold = flow.cold(peer);
         cold.iss = chosen;
         cold.snd_max = segment.ack;
+        cold.data_max = segment.ack;
         flow.synchronize(side, segment.ack, false);
         // The time stamps seen so far were the other one's.
         flow.half(side).slow.clear(SlowFlags::TS_RECENT);

@@ -3,7 +3,7 @@
 //! In order, payload is shown to readers where it lies in its frame. Only what came out of order, what a reader left, and
 //! what is kept as history goes to the side's backlog.
 
-use super::pending::{Group, Source};
+use super::pending::{Group, MAX_READERS, Source};
 use super::{FlowCx, Stack, WHOLE};
 use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
@@ -324,7 +324,8 @@ impl Stack {
             return;
         }
         self.drop_backlog(slot, side);
-        self.flows.cold_mut(slot).half[side.other() as usize].snd_max = nxt;
+        let cold = &mut self.flows.cold_mut(slot).half[side.other() as usize];
+        (cold.snd_max, cold.data_max) = (nxt, nxt);
     }
 
     /// Appends a run in a frame to the stream.
@@ -451,8 +452,8 @@ impl Stack {
         let readers = observer.readers(hot.table, side);
         let history = if hot.interest.any(Interest::HISTORY) { observer.history_bytes(hot.table) } else { 0 };
         if !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            let group = self.pending.group(group);
-            let slowest = (0..16).filter(|reader| readers & 1 << reader != 0).map(|reader| group.taken(reader)).min();
+            let all = (0..MAX_READERS as u8).filter(|reader| readers & 1 << reader != 0);
+            let slowest = all.map(|reader| self.pending.taken(group, reader)).min();
             if history == 0 && slowest.is_none_or(|taken| taken >= len) {
                 return;
             }
@@ -577,8 +578,11 @@ impl Stack {
                     let group = self.pending.group(index);
                     let start = self.flows.cold(slot).half[side as usize].offset_of(group.base);
                     backlog.begin(start);
-                    for (reader, taken) in group.taken.iter().enumerate() {
-                        backlog.move_to(reader as u8, start + taken);
+                    for reader in 0..MAX_READERS as u8 {
+                        let taken = self.pending.taken(index, reader);
+                        if taken > 0 {
+                            backlog.move_to(reader, start + taken);
+                        }
                     }
                 }
                 None => backlog.begin(next),

@@ -48,12 +48,17 @@ impl Flow<'_> {
             if peer.flags.any(HalfFlags::SYNCED) && !peer.flags.any(HalfFlags::HOLE) {
                 let sender = self.cold(side);
                 sender.snd_max = sender.snd_max.max(peer.rcv_nxt);
+                sender.data_max = sender.data_max.max(peer.rcv_nxt);
             }
         }
     }
 
-    /// From here on `side` expects `seq`, which is the first byte of its stream.
+    /// From here on `side` expects `seq`, which is the first byte of its stream. Once the stream has begun, nothing can make
+    /// it begin anew.
     pub fn synchronize(&mut self, side: Side, seq: SeqNum, guessed: bool) {
+        if self.half(side).flags.any(HalfFlags::SYNCED) && !self.is_untouched(side) {
+            return;
+        }
         let half = self.half(side);
         half.rcv_nxt = seq;
         half.flags.set(HalfFlags::SYNCED);

@@ -87,6 +87,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 let cold = flow.cold(side);
                 cold.iss = SeqNum(segment.ack.0.wrapping_sub(1));
                 cold.snd_max = segment.ack;
+                cold.data_max = segment.ack;
             }
             flow.half(side).state = TcpState::Established;
             events = STATE;

@@ -3,7 +3,7 @@
 //! Follows the state machine of RFC 9293 3.10.7 as seen from outside, and tolerates segments that were never captured.
 
 use crate::event::{Event, Hook, Interest, Side};
-use crate::flow::record::{HalfFlags, SlowFlags};
+use crate::flow::record::SlowFlags;
 use crate::tcp::validate::plausible_ack;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
@@ -53,6 +53,7 @@ fn update_syn(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut Sen
     let cold = flow.cold(side);
     cold.snd_max = if known { cold.snd_max.max(segment.end()) } else { segment.end() };
     cold.iss = segment.seq;
+    cold.data_max = if known { cold.data_max.max(segment.data_start()) } else { segment.data_start() };
     if !known {
         flow.learn_options(side, segment);
     }
@@ -65,12 +66,18 @@ fn update_syn(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut Sen
 fn update_plain(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut Sent) {
     let known = flow.half(side).slow.any(SlowFlags::ISS);
     let cold = flow.cold(side);
+    // A FIN before data that was sent already is none.
+    let ends_stream = segment.fin() && (!known || segment.data_end().ge(cold.data_max));
+    if segment.len > 0 {
+        cold.data_max = if known { cold.data_max.max(segment.data_end()) } else { segment.data_end() };
+    }
     if known {
         cold.snd_max = cold.snd_max.max(segment.end());
     } else {
         // Its SYN was not captured; or it has sent none yet: the first ACK of a split handshake, which proves nothing.
         cold.iss = SeqNum(segment.seq.0.wrapping_sub(1));
         cold.snd_max = segment.end();
+        cold.data_max = segment.data_end();
         if segment.len > 0 || segment.fin() {
             flow.half(side).slow.set(SlowFlags::ISS);
         }
@@ -89,10 +96,7 @@ fn update_plain(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut S
         }
         _ => {}
     }
-    let receiver = *flow.half(side.other());
-    // A FIN before data that was sent already is none.
-    let possible = !receiver.flags.any(HalfFlags::SYNCED) || segment.data_end().ge(receiver.rcv_nxt);
-    if segment.fin() && possible && !flow.half(side).slow.any(SlowFlags::FIN_SENT) {
+    if ends_stream && !flow.half(side).slow.any(SlowFlags::FIN_SENT) {
         let next = match flow.state(side) {
             TcpState::Established => TcpState::FinWait1,
             // A FIN that does not acknowledge the peer's was sent before that one arrived.
