@@ -138,6 +138,8 @@ flags! {
         TS_RECENT = 3;
         /// `ack` is valid: the endpoint has acknowledged something.
         ACKED = 4;
+        /// The stream has reached the peer's FIN: `rcv_nxt` counts it.
+        FIN_REACHED = 5;
     }
 }
 
@@ -331,8 +333,8 @@ impl ColdHalf {
         wrong_checksums: 0,
     };
 
-    /// The stream offset of the peer's sequence number `seq`, which lies within 2 GiB of the last known pair; numbers
-    /// before the stream's first byte count as 0.
+    /// The stream offset of the peer's sequence number `seq`, which lies within 2^31 of the last known pair; numbers before
+    /// the stream's first byte count as 0.
     #[inline]
     #[must_use]
     pub fn offset_of(&self, seq: SeqNum) -> u64 {

@@ -254,11 +254,9 @@ impl FlowCx<'_> {
     pub fn info(&self, side: Side) -> HalfInfo {
         let half = &self.stack.flows.hot(self.slot).half[side as usize];
         let cold = &self.stack.flows.cold(self.slot).half[side as usize];
-        let peer = &self.stack.flows.hot(self.slot).half[side.other() as usize];
-        let fin_seq = self.stack.flows.cold(self.slot).half[side.other() as usize].fin_seq;
-        let fin_read = peer.slow.any(SlowFlags::FIN_SENT) && half.rcv_nxt.gt(fin_seq);
+        let fin_reached = half.slow.any(SlowFlags::FIN_REACHED);
         HalfInfo {
-            stream_bytes: self.stack.offset(self.slot, side).saturating_sub(u64::from(fin_read)),
+            stream_bytes: self.stack.offset(self.slot, side).saturating_sub(u64::from(fin_reached)),
             gap_bytes: cold.gap_bytes,
             retransmits: cold.retransmits,
             retransmitted_bytes: cold.retransmitted_bytes,

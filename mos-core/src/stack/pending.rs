@@ -35,6 +35,8 @@ pub(crate) struct Group {
     pub(crate) side: Side,
     /// The sequence number of the first byte.
     pub(crate) base: SeqNum,
+    /// Its stream offset, noted only if it cannot be told from `base` any more.
+    pub(crate) start: Option<u64>,
     pub(crate) first: u32,
     last: u32,
     /// Bytes of all pieces.
@@ -83,7 +85,7 @@ impl Pending {
         let piece = self.pieces.len() as u32;
         self.pieces.push(Piece { source, len, next: END });
         self.names.push(name(slot, side));
-        self.groups.push(Group { slot, side, base, first: piece, last: piece, len, taken: 0, all_taken: END });
+        self.groups.push(Group { slot, side, base, start: None, first: piece, last: piece, len, taken: 0, all_taken: END });
     }
 
     /// Adds a piece to the group of a side that has one.
@@ -135,6 +137,11 @@ impl Pending {
             Some(place) => *place = taken,
             None => group.taken = taken,
         }
+    }
+
+    /// Notes the stream offset of a group's first byte.
+    pub(crate) fn note_start(&mut self, index: usize, start: u64) {
+        self.groups[index].start = Some(start);
     }
 
     pub(crate) fn piece(&self, index: u32) -> Option<&Piece> {

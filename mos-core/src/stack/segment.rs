@@ -23,6 +23,11 @@ const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
 
+/// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
+/// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
+/// is then 2^31 from the pair.
+const SYNC_BITS: u32 = 29;
+
 /// So many wrong checksums of a sender, and no right one before them, mean that its frames were captured before its network
 /// card filled them in: whatever comes later, its checksums say nothing.
 const OFFLOADED: u8 = 3;
@@ -100,7 +105,7 @@ impl Stack {
                     && receiver.slow.any(SlowFlags::TS_RECENT)
                     && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent))))
             || packet.signed
-            || (packet.seq.0 ^ end.0) >> 31 != 0
+            || (packet.seq.0 ^ end.0) >> SYNC_BITS != 0
         {
             return false;
         }

@@ -336,6 +336,13 @@ impl Stack {
         let base = self.flows.hot(slot).half[side as usize].rcv_nxt;
         if self.flows.hot(slot).interest.any(Interest::buffer(side)) {
             self.push(slot, side, base, source, len);
+            if source == Source::Missing
+                && let Some(group) = self.pending.find(slot, side)
+            {
+                // Gaps may add up to more numbers than tell offsets apart.
+                let start = self.group_start(group);
+                self.pending.note_start(group, start);
+            }
         }
         let (hot, cold) = self.flows.parts(slot);
         Flow { hot, cold }.advance(side, base + len as u32);
@@ -345,8 +352,14 @@ impl Stack {
     pub(super) fn pull(&mut self, slot: u32, side: Side) {
         let offset = self.offset(slot, side);
         let Some(backlog) = self.backlog(slot, side) else { return };
-        let end = backlog.stream.contiguous_from(offset);
-        if end == offset {
+        let mut end = backlog.stream.contiguous_from(offset);
+        let (hot, cold) = self.flows.parts(slot);
+        let flow = Flow { hot, cold };
+        if let Some(fin) = flow.fin_seq(side.other()) {
+            // Beyond the end of the stream nothing counts.
+            end = end.min(flow.cold.half[side as usize].offset_of(fin));
+        }
+        if end <= offset {
             return;
         }
         self.append(slot, side, Source::Stored, end - offset);
@@ -554,7 +567,7 @@ impl Stack {
     /// The offset of the first byte of a group.
     pub(super) fn group_start(&self, group: usize) -> u64 {
         let group = self.pending.group(group);
-        self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base)
+        group.start.unwrap_or_else(|| self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base))
     }
 
     /// The backlog of a side, if it has one.
@@ -571,12 +584,11 @@ impl Stack {
         if self.flows.cold(slot).half[side as usize].buffer.is_none() {
             let buffer = self.buffers.take()?;
             let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
-            let next = self.offset(slot, side);
+            let group = pending.then(|| self.pending.find(slot, side)).flatten();
+            let start = group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group));
             let backlog = self.buffers.get_mut(&buffer);
-            match pending.then(|| self.pending.find(slot, side)).flatten() {
+            match group {
                 Some(index) => {
-                    let group = self.pending.group(index);
-                    let start = self.flows.cold(slot).half[side as usize].offset_of(group.base);
                     backlog.begin(start);
                     for reader in 0..MAX_READERS as u8 {
                         let taken = self.pending.taken(index, reader);
@@ -585,7 +597,7 @@ impl Stack {
                         }
                     }
                 }
-                None => backlog.begin(next),
+                None => backlog.begin(start),
             }
             self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::BUFFERED);
             self.flows.cold_mut(slot).half[side as usize].buffer = Some(buffer);

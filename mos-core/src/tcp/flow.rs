@@ -42,6 +42,9 @@ impl Flow<'_> {
     pub fn reconcile(&mut self) {
         for side in Side::BOTH {
             let half = *self.half(side);
+            if half.flags.any(HalfFlags::SYNCED) {
+                self.advance(side, half.rcv_nxt);
+            }
             let cold = self.cold(side);
             cold.ack_seen = cold.ack_seen.max(half.ack);
             let peer = self.hot.half[side.other() as usize];
@@ -72,14 +75,13 @@ impl Flow<'_> {
         cold.sync_offset = 0;
     }
 
-    /// Moves RCV.NXT of `side` to `seq`, keeping the stream offset of the last known pair within 2 GiB.
+    /// Moves RCV.NXT of `side` on to `seq`, and the known pair of sequence number and stream offset with it.
     pub fn advance(&mut self, side: Side, seq: SeqNum) {
         let old = self.half(side).rcv_nxt;
-        if (old.0 ^ seq.0) >> 31 != 0 {
-            let cold = self.cold(side);
-            cold.sync_offset = cold.offset_of(seq);
-            cold.sync_seq = seq;
-        }
+        debug_assert!(seq.ge(old), "a stream does not go back");
+        let cold = self.cold(side);
+        cold.sync_offset = cold.offset_of(old) + u64::from(seq.offset_from(old));
+        cold.sync_seq = seq;
         self.half(side).rcv_nxt = seq;
     }
 

@@ -42,6 +42,10 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
         flow.half(side).state = TcpState::Closed;
         return Received { events: STATE, payload };
     }
+    if !flow.state(side).is_opening() && !flow.half(side).flags.any(HalfFlags::SYNCED) {
+        // The flow began in its middle, with a segment that acknowledged nothing.
+        flow.synchronize(side, segment.data_start(), false);
+    }
     match flow.state(side) {
         TcpState::Closed => {}
         TcpState::Listen => {
@@ -161,6 +165,7 @@ pub fn reach_fin(flow: &mut Flow<'_>, side: Side) -> bool {
     };
     let half = flow.half(side);
     half.state = next;
+    half.slow.set(SlowFlags::FIN_REACHED);
     let beyond = half.rcv_nxt + 1;
     flow.advance(side, beyond);
     true

@@ -53,7 +53,7 @@ fn update_syn(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut Sen
     let cold = flow.cold(side);
     cold.snd_max = if known { cold.snd_max.max(segment.end()) } else { segment.end() };
     cold.iss = segment.seq;
-    cold.data_max = if known { cold.data_max.max(segment.data_start()) } else { segment.data_start() };
+    cold.data_max = if known { cold.data_max.max(segment.data_end()) } else { segment.data_end() };
     if !known {
         flow.learn_options(side, segment);
     }

@@ -134,10 +134,10 @@ fn accepts_reset(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool
     segment.seq.ge(low) && segment.seq.le(high)
 }
 
-/// Whether an acknowledgment can be true: nobody acknowledges what lies beyond the window it offered. (More than was
-/// seen to be sent is possible: the capture may have missed it.)
+/// Whether an acknowledgment can be true: nobody acknowledges what lies beyond the window it offered, unless it took it all
+/// the same. (More than was seen to be sent is possible: the capture may have missed it.)
 #[must_use]
 pub fn plausible_ack(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> bool {
     let half = flow.half(sender);
-    !half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1)
+    !half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1) || segment.ack.le(half.rcv_nxt)
 }
