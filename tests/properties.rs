@@ -227,7 +227,7 @@ proptest! {
             prop_assert!(delivered <= wire, "{delivered} bytes delivered out of {wire} captured");
             // Under Last it matters when readers come, and they come at the end of a burst.
             if !last {
-                prop_assert!(one.log.by_endpoints() == other.log.by_endpoints(), "burst {burst}");
+                prop_assert!(one.log.by_endpoints() == other.log.by_endpoints(), "burst {burst}: {}", one.log.difference(&other.log));
             }
         }
     }

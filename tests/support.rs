@@ -133,6 +133,19 @@ impl Log {
         }
         flows
     }
+
+    /// Where the other log tells something else, for messages.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let (mine, theirs) = (self.by_endpoints(), other.by_endpoints());
+        let pairs = mine.values().flatten().zip(theirs.values().flatten());
+        for (mine, theirs) in pairs {
+            let entry = mine.entries.iter().zip(&theirs.entries).enumerate().find(|(_, (a, b))| a != b);
+            if entry.is_some() || mine.end != theirs.end || mine.streams != theirs.streams {
+                return format!("{}: entry {entry:?}, end {:?} and {:?}", mine.client, mine.end, theirs.end);
+            }
+        }
+        format!("{} flows and {}", self.flows.len(), other.flows.len())
+    }
 }
 
 fn flow<'a, At>(log: &'a mut Log, place: &mut Option<usize>, conn: &Conn<'_, '_, At>) -> &'a mut FlowLog {

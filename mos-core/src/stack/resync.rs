@@ -6,6 +6,7 @@
 use super::Stack;
 use crate::event::Side;
 use crate::flow::record::{Ahead, HalfFlags};
+use crate::tcp::validate::WIDEST_WINDOW;
 use crate::tcp::{Flow, Segment};
 use crate::wire::SeqNum;
 
@@ -15,10 +16,10 @@ const AGREEMENTS: u8 = 2;
 impl Stack {
     /// Data for `side` beyond its window. True if that is where the connection is: the segment may be judged again.
     pub(super) fn note_data_ahead(&mut self, slot: u32, side: Side, segment: &Segment) -> bool {
-        if segment.len == 0 {
+        let (low, high) = (segment.data_start(), segment.data_end());
+        if segment.len == 0 || !self.is_near(slot, side, high) {
             return false;
         }
-        let (low, high) = (segment.data_start(), segment.data_end());
         let mut ahead = self.ahead(slot, side, low, high);
         // A stretch that goes on; anything else begins anew.
         if low.le(ahead.high) && high.ge(ahead.low) {
@@ -34,9 +35,18 @@ impl Stack {
 
     /// An acknowledgment by `side` of what lies beyond its own window. True if that is where the connection is.
     pub(super) fn note_ack_ahead(&mut self, slot: u32, side: Side, segment: &Segment) -> bool {
+        if !self.is_near(slot, side, segment.ack) {
+            return false;
+        }
         let mut ahead = self.ahead(slot, side, segment.ack, segment.ack);
         ahead.ack = Some(segment.ack);
         self.judge(slot, ahead)
+    }
+
+    /// Not further ahead than any window reaches. What lies there cannot be told from numbers that have wrapped.
+    pub(super) fn is_near(&self, slot: u32, side: Side, seq: SeqNum) -> bool {
+        let expected = self.flows.hot(slot).half[side as usize].rcv_nxt;
+        (0..=WIDEST_WINDOW as i32).contains(&seq.distance(expected))
     }
 
     /// What is known so far, unless the flow has gone on as expected since.

@@ -27,7 +27,8 @@ impl Stack {
         burst: &Burst<'_>,
     ) {
         let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
-        if !reads || segment.len == 0 || !matches!(reason, ErrorReason::Timestamp | ErrorReason::Window) {
+        let doubtful = matches!(reason, ErrorReason::Timestamp | ErrorReason::Window);
+        if !reads || segment.len == 0 || !doubtful || !self.is_near(slot, side, segment.data_end()) {
             return;
         }
         let bytes = self.packets[index].payload(self.frame(index, burst));

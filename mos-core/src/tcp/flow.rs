@@ -211,6 +211,7 @@ impl Flow<'_> {
             }
             fast &= half.state == TcpState::Established
                 && half.flags.all(HalfFlags::SYNCED | HalfFlags::WINDOW)
+                && half.slow.any(SlowFlags::ISS)
                 && !half.flags.any(HalfFlags::HOLE | HalfFlags::GUESSED);
         }
         if fast {

@@ -19,6 +19,9 @@ pub enum Acceptance {
 
 use Acceptance::{Accept, Reject, Stale};
 
+/// No window is wider (RFC 7323 2.3). What lies further ahead or behind belongs to nothing that the receiver knows of.
+pub const WIDEST_WINDOW: u32 = 1 << 30;
+
 /// See [`is_old_timestamp`].
 const GRACE_TICKS: i32 = 1;
 
@@ -55,6 +58,9 @@ pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Accepta
     }
     if state == TcpState::SynRcvd && !answers_syn_ack(flow, receiver, segment) {
         return Reject(ErrorReason::Handshake);
+    }
+    if segment.end().distance(half.rcv_nxt).unsigned_abs() > WIDEST_WINDOW {
+        return Reject(ErrorReason::Window);
     }
     if is_old_timestamp(flow, receiver, segment) {
         return if segment.end().le(half.rcv_nxt) { Stale } else { Reject(ErrorReason::Timestamp) };
@@ -139,5 +145,9 @@ fn accepts_reset(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool
 #[must_use]
 pub fn plausible_ack(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> bool {
     let half = flow.half(sender);
-    !half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1) || segment.ack.le(half.rcv_nxt)
+    let ahead = segment.ack.distance(half.rcv_nxt);
+    !half.flags.any(HalfFlags::SYNCED)
+        || ahead <= 0
+        || ahead.unsigned_abs() <= WIDEST_WINDOW
+            && (!half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1))
 }
