@@ -5,6 +5,7 @@ use mos_core::reassembly::OverlapPolicy;
 use mos_core::time::Timestamp;
 use mos_monitor::{EndReason, Side};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use crate::support::conversation::{Conversation, Ending, Fate, Plan, Step, payload};
 use crate::support::talk::Talk;
@@ -119,9 +120,14 @@ fn check_delivered(flow: &FlowLog, conversation: &Conversation) -> Result<(), Te
     Ok(())
 }
 
+/// The same cases every time, so that a change is to blame for what fails after it. `PROPTEST_CASES=N` searches: N cases,
+/// new ones each time.
 fn cases(count: u32) -> ProptestConfig {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(count);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    let (cases, rng_seed) = match std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()) {
+        Some(cases) => (cases, RngSeed::Random),
+        None => (count, RngSeed::Fixed(9293)),
+    };
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

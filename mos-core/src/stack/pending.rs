@@ -85,7 +85,17 @@ impl Pending {
         let piece = self.pieces.len() as u32;
         self.pieces.push(Piece { source, len, next: END });
         self.names.push(name(slot, side));
-        self.groups.push(Group { slot, side, base, start: None, first: piece, last: piece, len, taken: 0, all_taken: END });
+        self.groups.push(Group {
+            slot,
+            side,
+            base,
+            start: None,
+            first: piece,
+            last: piece,
+            len,
+            taken: 0,
+            all_taken: END,
+        });
     }
 
     /// Adds a piece to the group of a side that has one.

@@ -381,7 +381,10 @@ impl Stack {
         let (hot, cold) = self.flows.parts(slot);
         let flow = Flow { hot, cold };
         let half = &flow.hot.half[side as usize];
-        if !half.flags.any(HalfFlags::SYNCED) || half.slow.any(SlowFlags::HELD) || half.state == TcpState::Closed {
+        if !half.flags.any(HalfFlags::SYNCED)
+            || half.slow.any(SlowFlags::HELD | SlowFlags::FIN_REACHED)
+            || half.state == TcpState::Closed
+        {
             return;
         }
         if let Some(acked) = flow.acked_to(side)

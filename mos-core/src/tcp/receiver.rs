@@ -4,6 +4,7 @@
 
 use crate::event::{Event, Hook, Interest, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
+use crate::tcp::validate::WIDEST_WINDOW;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
 
@@ -108,7 +109,14 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
         _ => {
             if segment.len > 0 || segment.fin() {
                 payload = Payload::Take;
-                // Nothing better than the guess will come.
+                // Nothing better than the guess will come, unless that was wild.
+                if flow.half(side).flags.any(HalfFlags::GUESSED)
+                    && segment.data_start().distance(flow.half(side).rcv_nxt).unsigned_abs() > WIDEST_WINDOW
+                {
+                    flow.synchronize(side, segment.data_start(), false);
+                    flow.half(side).slow.clear(SlowFlags::ACKED);
+                    flow.half(side).flags.clear(HalfFlags::WINDOW);
+                }
                 flow.half(side).flags.clear(HalfFlags::GUESSED);
             }
         }
