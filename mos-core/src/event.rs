@@ -313,8 +313,8 @@ pub trait Observer {
     /// Events of a flow that somebody is interested in: `events` holds only pairs of `hook`.
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest);
 
-    /// ERROR for `side`.
-    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason);
+    /// ERROR for `side`; for those among its readers whose bit is set in `readers`, and for all who read nothing.
+    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16);
 
     /// NEW_DATA for `side`.
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side);

@@ -20,8 +20,7 @@ pub struct Stats {
     pub defragmented: u64,
     /// Fragments given up: malformed, beyond the bounds, or too late.
     pub fragments_rejected: u64,
-    /// Packets with a bad IPv4 header checksum.
-    /// Packets with a bad TCP checksum.
+    /// Packets with a bad IPv4 header or TCP checksum that changed nothing.
     pub bad_checksums: u64,
     /// Packets whose bad checksum was put down to the capture.
     pub trusted_checksums: u64,

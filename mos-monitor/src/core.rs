@@ -152,7 +152,9 @@ impl Monitors {
                 Command::Close(Socket::Active { index, order, flow }) => {
                     let member = Member { index, order };
                     let Some(open) = self.open_monitor(member) else { continue };
-                    open.monitor.detach(flow.slot());
+                    if let Some(socket) = open.monitor.detach(flow.slot()) {
+                        self.control.release_active(socket);
+                    }
                     let Some(number) = attachments.table(flow) else { continue };
                     let mut members: Members = self.tables.members(number).into();
                     members.retain(|other| *other != member);
@@ -332,10 +334,13 @@ impl Observer for Monitors {
         });
     }
 
-    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason) {
+    fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {
         self.refresh(cx);
         self.for_each(cx, side, |monitors, cx, member| {
-            monitors.call(member, cx, side, |monitor, call| monitor.error(call, reason));
+            let reads = monitors.interest_of(member).any(Interest::buffer(side));
+            if !reads || readers & 1 << member.index != 0 {
+                monitors.call(member, cx, side, |monitor, call| monitor.error(call, reason));
+            }
         });
     }
 

@@ -31,6 +31,8 @@ pub struct Monitor<S = (), F = ()> {
     /// By the slot of the flow.
     flows: Vec<Option<PerFlow<F>>>,
     interest: Interest,
+    /// Whether the bytes that each side receives are kept for reading, if that was said.
+    buffers: [Option<bool>; 2],
     history_bytes: u64,
     accept: Option<Accept>,
     on_snd: [Option<OnSnd<S, F>>; HOOKED],
@@ -54,13 +56,14 @@ impl<S, F> std::fmt::Debug for Monitor<S, F> {
 }
 
 impl<S: 'static, F: Default + 'static> Monitor<S, F> {
-    /// A monitor that does nothing yet, with both sides' bytes buffered for reading. `state` is that of this core.
+    /// A monitor that does nothing yet. `state` is that of this core.
     pub fn new(name: impl Into<String>, state: S) -> Self {
         Self {
             name: name.into(),
             state,
             flows: Vec::new(),
-            interest: Interest::BUFFER_CLIENT.or(Interest::BUFFER_SERVER),
+            interest: Interest::NONE,
+            buffers: [None; 2],
             history_bytes: 0,
             accept: None,
             on_snd: [const { None }; HOOKED],
@@ -81,7 +84,15 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// Nobody reads the bytes that `side` receives (MOS_CLIBUF = 0 or MOS_SVRBUF = 0).
     #[must_use]
     pub fn without_buffer(mut self, side: Side) -> Self {
-        self.interest = self.interest.without(Interest::buffer(side));
+        self.buffers[side as usize] = Some(false);
+        self
+    }
+
+    /// The bytes that `side` receives are read, though not by [`Self::on_new_data`]: what is not taken in time is kept, up to
+    /// the receive buffer, and then given up with an ERROR. With [`Self::on_new_data`] both sides are buffered anyway.
+    #[must_use]
+    pub fn with_buffer(mut self, side: Side) -> Self {
+        self.buffers[side as usize] = Some(true);
         self
     }
 
@@ -215,7 +226,9 @@ pub(crate) trait StreamMonitor {
 
 impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     fn interest(&self) -> Interest {
-        self.interest
+        let buffered =
+            Side::BOTH.into_iter().filter(|&side| self.buffers[side as usize].unwrap_or(self.on_new_data.is_some()));
+        buffered.fold(self.interest, |interest, side| interest.or(Interest::buffer(side)))
     }
 
     fn history_bytes(&self) -> u64 {

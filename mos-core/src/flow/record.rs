@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
-use crate::event::{EndReason, Interest, Side};
+use crate::event::{Interest, Side};
 use crate::flow::key::FlowKey;
 use crate::reassembly::BufferId;
 use crate::tcp::{Segment, TcpState};
@@ -232,8 +232,6 @@ pub struct Cold {
     pub tag: u32,
     /// Who received the last packet: destruction begins with that side.
     pub last_receiver: Side,
-    /// Why the flow ended, once it has.
-    pub end: Option<EndReason>,
 }
 
 /// What hardly any flow has.

@@ -221,17 +221,7 @@ impl FlowTable {
         v4[client] = packet.src_v4;
         v4[server] = packet.dst_v4;
         let is_v6 = packet.ip_version == 6;
-        let cold = Cold {
-            created,
-            timer_due,
-            half,
-            v4,
-            is_v6,
-            generation,
-            tag: key.tag,
-            last_receiver: Side::Server,
-            end: None,
-        };
+        let cold = Cold { created, timer_due, half, v4, is_v6, generation, tag: key.tag, last_receiver: Side::Server };
         if is_v6 {
             let addresses = &mut self.v6[slot as usize];
             addresses[client] = packet.src_v6(frame);
@@ -378,14 +368,6 @@ impl FlowTable {
             result.truncate(count);
         }
         result.sort_unstable_by(|a, b| b.cmp(a));
-    }
-
-    /// Bytes of memory in use for the flows that are and have been: an upper bound of what is resident.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.hot.len() * (size_of::<Hot>() + size_of::<Cold>())
-            + self.entries.allocation_size()
-            + self.free.capacity() * size_of::<u32>()
     }
 }
 

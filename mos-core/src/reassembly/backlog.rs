@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{SegmentPool, Span, StreamBuffer};
+use super::{RangeSet, SegmentPool, Span, StreamBuffer};
 
 /// Stored data of a direction with its readers' positions. Made when something must be kept beyond its burst: data out of
 /// order, data that a reader left, or history.
@@ -14,7 +14,7 @@ pub struct Backlog {
     cursors: SmallVec<[u64; 2]>,
     start: u64,
     /// What will never come, among what is not read by all.
-    gaps: SmallVec<[Span; 1]>,
+    gaps: RangeSet,
     /// Bytes below were given up for want of room.
     floor: u64,
 }
@@ -75,12 +75,23 @@ impl Backlog {
     /// Frees what lies below `offset`: all readers are past it.
     pub fn release_below(&mut self, pool: &mut SegmentPool, offset: u64) {
         self.stream.release_below(pool, offset);
-        self.gaps.retain(|gap| gap.end() > offset);
+        self.gaps.remove_below(offset);
     }
 
     /// `gap` will never come.
     pub fn add_gap(&mut self, gap: Span) {
-        self.gaps.push(gap);
+        if self.gaps.insert(gap).is_err() {
+            // More gaps than anybody can make sense of: everything up to here counts as missing.
+            self.floor = self.floor.max(gap.end());
+        }
+    }
+
+    /// Those of `readers` that stand below `offset`.
+    #[must_use]
+    pub fn behind(&self, readers: u16, offset: u64) -> u16 {
+        (0..16)
+            .filter(|&reader| readers & 1 << reader != 0 && self.cursor(reader) < offset)
+            .fold(0, |all, one| all | 1 << one)
     }
 
     /// What a reader at `from` finds next, up to `end`.
@@ -92,15 +103,10 @@ impl Backlog {
         if from < self.floor {
             return Span::new(from, self.floor.min(end)).map(Stretch::Missing);
         }
-        let mut until = end;
-        for gap in &self.gaps {
-            if gap.contains(from) {
-                return Span::new(from, gap.end().min(end)).map(Stretch::Missing);
-            }
-            if gap.start() > from {
-                until = until.min(gap.start());
-            }
+        if let Some(gap) = self.gaps.containing(from) {
+            return Span::new(from, gap.end().min(end)).map(Stretch::Missing);
         }
+        let until = self.gaps.next_after(from).map_or(end, |gap| gap.start().min(end));
         let stored = self.stream.contiguous_from(from).min(until);
         if stored > from {
             return Span::new(from, stored).map(Stretch::Stored);

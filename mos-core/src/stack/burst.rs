@@ -4,12 +4,13 @@
 //! table by tag; confirm and process. Merging the first two costs most of what the prefetches win.
 
 use super::{PacketCx, Stack, WHOLE};
+use crate::config::ChecksumMode;
 use crate::event::Observer;
 use crate::flow::NO_SLOT;
 use crate::packet::{Burst, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{PacketKind, decode_into, decode_ip, fragment::Outcome};
+use crate::wire::{PacketKind, checksum, decode_into, decode_ip, fragment::Outcome};
 
 /// How many packets ahead the cold part of a flow is fetched.
 const AHEAD: usize = 4;
@@ -106,6 +107,12 @@ impl Stack {
     fn fragment<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.stats.fragments += 1;
         let frame = &burst.memory[burst.frames[index].range()];
+        let packet = &self.packets[index];
+        let checked = self.config.checksum != ChecksumMode::Trust && packet.ip_version == 4;
+        if checked && !checksum::ipv4_header_ok(packet.network_header(frame)) {
+            self.stats.bad_checksums += 1;
+            return;
+        }
         match self.defragmenter.insert(&self.packets[index], frame, self.now) {
             Outcome::Held => {}
             Outcome::Rejected(_) => self.stats.fragments_rejected += 1,

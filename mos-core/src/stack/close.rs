@@ -17,7 +17,6 @@ impl Stack {
         for side in Side::BOTH {
             self.finish_stream(slot, side, burst, observer);
         }
-        self.flows.cold_mut(slot).end = Some(reason);
         self.stats.ended[reason as usize] += 1;
         let first = match reason {
             EndReason::Fin | EndReason::Rst => self.flows.cold(slot).last_receiver,

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::pending::Source;
 use super::{Stack, WHOLE};
-use crate::event::{Attachment, EndReason, Interest, Side};
+use crate::event::{Attachment, Interest, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowId, Offers};
 use crate::packet::{Burst, FrameMeta, Verdict};
@@ -230,12 +230,6 @@ impl FlowCx<'_> {
         self.stack.flows.cold(self.slot).created
     }
 
-    /// Why the flow ended, in CONN_END.
-    #[must_use]
-    pub fn end_reason(&self) -> Option<EndReason> {
-        self.stack.flows.cold(self.slot).end
-    }
-
     /// The state of a side; `None` as long as no packet has reached it.
     #[must_use]
     pub fn state(&self, side: Side) -> Option<TcpState> {
@@ -289,6 +283,7 @@ impl FlowCx<'_> {
     pub fn drop_packet(&mut self) {
         if let Some(index) = self.index.filter(|&index| index != WHOLE) {
             self.stack.verdicts[index] = Verdict::Drop;
+            self.stack.dropped = true;
         }
     }
 

@@ -74,8 +74,9 @@ pub struct Stack {
     delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
-    /// An SND callback has changed the packet.
+    /// The SND callbacks at hand have changed the packet, or dropped it.
     edited: bool,
+    dropped: bool,
 }
 
 impl Stack {
@@ -109,6 +110,7 @@ impl Stack {
             delivering: None,
             suspect_bytes: 0,
             edited: false,
+            dropped: false,
             config,
         }
     }

@@ -77,7 +77,7 @@ impl Stack {
         let (hot, cold) = self.flows.parts(slot);
         let mut flow = Flow { hot, cold };
         let half = flow.half(ahead.side);
-        if !half.flags.any(HalfFlags::WINDOW | HalfFlags::SYNCED) {
+        if !half.flags.all(HalfFlags::WINDOW | HalfFlags::SYNCED) {
             return false;
         }
         half.ack = ack;

@@ -6,7 +6,7 @@ use crate::config::ChecksumMode;
 use crate::event::{EndReason, ErrorReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT};
-use crate::packet::{Burst, Verdict};
+use crate::packet::Burst;
 use crate::tcp::receiver::Payload;
 use crate::tcp::validate::{Acceptance, plausible_ack, validate};
 use crate::tcp::{Flow, Segment, TcpState, receiver, sender};
@@ -187,6 +187,7 @@ impl Stack {
         }
         let (hot, cold) = self.flows.parts(slot);
         let mut flow = Flow { hot, cold };
+        let before = (flow.cold(side).snd_max, flow.cold(side).data_max);
         let sent = sender::update(&mut flow, side, &segment);
         let held = flow.half(side).slow.all(SlowFlags::HELD | SlowFlags::ACKED);
         let acked = flow.half(side).ack;
@@ -213,7 +214,12 @@ impl Stack {
             Fate::Edited => segment = Segment::new(&self.packets[index], self.frame(index, burst)),
             Fate::Dropped => {
                 let (hot, cold) = self.flows.parts(slot);
-                Flow { hot, cold }.settle();
+                let mut flow = Flow { hot, cold };
+                if !segment.syn() && !segment.fin() {
+                    // It never reaches the receiver: that it was sent opens no hole.
+                    (flow.cold(side).snd_max, flow.cold(side).data_max) = before;
+                }
+                flow.settle();
                 return self.arm(slot);
             }
         }
@@ -235,15 +241,13 @@ impl Stack {
         if wanted.is_empty() {
             return Fate::Kept;
         }
+        (self.edited, self.dropped) = (false, false);
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
         observer.on_events(&mut cx, Hook::Snd, side, wanted);
-        if index == WHOLE {
-            return Fate::Kept;
-        }
-        if self.verdicts[index] == Verdict::Drop {
+        if self.dropped {
             return Fate::Dropped;
         }
-        if !core::mem::take(&mut self.edited) {
+        if !self.edited {
             return Fate::Kept;
         }
         let meta = &burst.frames[index];
@@ -270,12 +274,11 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::EXISTS) {
-            self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::EXISTS);
-            let key = self.keys[index];
-            if key.key != self.flows.hot(slot).key {
-                self.flows.insert_server_key(slot, &key);
-            }
+        self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::EXISTS);
+        let (key, hot) = (self.keys[index], self.flows.hot(slot));
+        if side == Side::Server && key.key != hot.key && !hot.flags.any(FlowFlags::TRANSLATED) {
+            // The first packet that reaches the server under other addresses than it came with.
+            self.flows.insert_server_key(slot, &key);
         }
         if self.flows.hot(slot).half[side as usize].slow.any(SlowFlags::HELD) && !segment.syn() {
             // The answer to the SYN was not captured; what follows the SYN tells what became of its data.
@@ -376,9 +379,24 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        self.error_to(u16::MAX, slot, side, reason, index, burst, observer);
+    }
+
+    /// ERROR, for some readers only.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn error_to<O: Observer>(
+        &mut self,
+        readers: u16,
+        slot: u32,
+        side: Side,
+        reason: ErrorReason,
+        index: Option<usize>,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
         self.stats.errors[reason.index()] += 1;
         if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::Error)) {
-            observer.on_error(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, reason);
+            observer.on_error(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, reason, readers);
         }
     }
 
@@ -412,7 +430,8 @@ impl Stack {
         let unanswered = side == Side::Client
             && hot.flags.any(FlowFlags::HALF_OPEN)
             && !hot.half[Side::Server as usize].slow.any(SlowFlags::ISS);
-        if closing || unanswered {
+        // A translated flow is found under two names, of which the answer shows only one: it cannot wait for proof.
+        if closing || unanswered || hot.flags.any(FlowFlags::TRANSLATED) {
             self.end(slot, EndReason::Reuse, burst, observer);
             self.open(index, burst, observer);
             return true;

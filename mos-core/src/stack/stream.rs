@@ -12,6 +12,9 @@ use crate::reassembly::{Backlog, OverlapPolicy, Span, StoreError};
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
 
+/// The most separate ranges that are followed in a direction of which nobody reads bytes: they are not under the budget.
+const MAX_NOTED: usize = 256;
+
 impl Stack {
     /// Where the byte at `at` of the packet at `index` lies.
     #[inline]
@@ -85,6 +88,13 @@ impl Stack {
         let (mut start, mut end) = (segment.data_start(), segment.data_end());
         if start.lt(half.rcv_nxt) {
             self.compare(slot, side, segment, index, burst, observer);
+        }
+        let (hot, cold) = self.flows.parts(slot);
+        let mut flow = Flow { hot, cold };
+        if flow.fin_seq(side.other()).is_some_and(|fin| start.le(fin) && end.gt(fin)) && flow.withdraw_fin(side.other())
+        {
+            let state = Interest::of(Hook::Rcv, Event::TcpStateChange);
+            self.raise(slot, side.other(), Some(index), Hook::Rcv, state, burst, observer);
         }
         let (hot, cold) = self.flows.parts(slot);
         if let Some(fin) = (Flow { hot, cold }).fin_seq(side.other())
@@ -208,6 +218,9 @@ impl Stack {
             if backlog.stream.keeps_bytes() {
                 backlog.stream.forget_bytes(&mut self.pool);
             }
+            if backlog.stream.spans().len() >= MAX_NOTED {
+                return Err(StoreError::TooManySpans);
+            }
             backlog.stream.note(span)?
         };
         if let Some(conflict) = stored.conflict {
@@ -319,13 +332,32 @@ impl Stack {
         let half = &mut self.flows.hot_mut(slot).half[side as usize];
         half.slow.clear(SlowFlags::HELD);
         let nxt = half.rcv_nxt;
-        if upto.gt(nxt) {
-            self.pull(slot, side);
-            return;
+        let accepted = if upto.gt(nxt) { u64::from(upto.offset_from(nxt)) } else { 0 };
+        let held = self.backlog(slot, side).map_or(0, |backlog| backlog.stream.contiguous_from(0));
+        if accepted < held {
+            self.cut_held(slot, side, accepted);
+            let cold = &mut self.flows.cold_mut(slot).half[side.other() as usize];
+            (cold.snd_max, cold.data_max) = (nxt + accepted as u32, nxt + accepted as u32);
         }
-        self.drop_backlog(slot, side);
-        let cold = &mut self.flows.cold_mut(slot).half[side.other() as usize];
-        (cold.snd_max, cold.data_max) = (nxt, nxt);
+        self.pull(slot, side);
+    }
+
+    /// Keeps only the first `len` bytes of what came with a SYN: as much as any SYN holds, so they may be moved.
+    fn cut_held(&mut self, slot: u32, side: Side, len: u64) {
+        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let stream = &mut self.buffers.get_mut(buffer).stream;
+        let mut bytes = alloc::vec![0; len as usize];
+        let kept = stream.copy_out(&self.pool, 0, &mut bytes);
+        let noted = Span::new(0, len).filter(|_| !stream.keeps_bytes());
+        stream.clear(&mut self.pool);
+        let cut = match noted {
+            Some(span) => stream.note(span),
+            None => stream.store(&mut self.pool, 0, &bytes[..kept], OverlapPolicy::First, 0),
+        };
+        debug_assert!(cut.is_ok(), "it takes no more room than before");
+        if len == 0 {
+            self.drop_backlog(slot, side);
+        }
     }
 
     /// Appends a run in a frame to the stream.
@@ -556,7 +588,8 @@ impl Stack {
         let Some(backlog) = self.backlog(slot, side) else { return };
         let slowest = backlog.slowest(readers, end).max(backlog.floor());
         let Some(lost) = Span::new(slowest, floor) else { return };
-        self.error(slot, side, ErrorReason::Overrun(lost), index, burst, observer);
+        let behind = backlog.behind(readers, floor);
+        self.error_to(behind, slot, side, ErrorReason::Overrun(lost), index, burst, observer);
         if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
             self.buffers.get_mut(buffer).give_up_below(&mut self.pool, floor);
         }

@@ -182,6 +182,22 @@ impl Flow<'_> {
         sent.then(|| self.cold.half[side as usize].fin_seq)
     }
 
+    /// The peer of `side` was sent data where a FIN of `side` was said to stand, before it had reached that FIN: there is none.
+    /// Endpoints take the data, too. False if the FIN has had its effect.
+    pub fn withdraw_fin(&mut self, side: Side) -> bool {
+        if self.half(side.other()).slow.any(SlowFlags::FIN_REACHED) {
+            return false;
+        }
+        let half = self.half(side);
+        half.slow.clear(SlowFlags::FIN_SENT);
+        half.state = match half.state {
+            TcpState::FinWait1 | TcpState::FinWait2 => TcpState::Established,
+            TcpState::Closing | TcpState::LastAck | TcpState::TimeWait => TcpState::CloseWait,
+            other => other,
+        };
+        true
+    }
+
     /// How far the stream that `side` receives is known to reach: all that its peer has sent, without the FIN.
     #[must_use]
     pub fn sent_to(&self, side: Side) -> SeqNum {

@@ -83,6 +83,10 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 events = STATE;
             } else {
                 events = REXMIT;
+                if flow.is_untouched(side) && !flow.half(side).slow.any(SlowFlags::HELD) {
+                    // The first SYN brought no data; this one may.
+                    payload = Payload::Hold;
+                }
             }
         }
         TcpState::SynRcvd if segment.has_ack() => {
