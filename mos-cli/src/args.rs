@@ -59,7 +59,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) cores: u16,
 
-    /// How long an open connection may be silent, in seconds; 0 is for ever. (30 while it opens or closes)
+    /// How long an open connection may be silent, in seconds; 0 is for ever. (30 while it opens, and once both sides close)
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     pub(crate) timeout: u32,
 
@@ -114,6 +114,12 @@ pub(crate) struct StackArgs {
     #[arg(long, value_name = "N", default_value_t = 1 << 20, 
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub(crate) max_flows: u32,
+
+    /// The most bytes kept of one direction of a connection while earlier ones are missing or nobody has read them. What is
+    /// kept of all together is at most 1 GiB on each core
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    pub(crate) receive_buffer: u64,
 
     /// The seed of the hashes, instead of a random one
     #[arg(long, value_name = "N", hide = true)]
@@ -182,6 +188,7 @@ impl StackArgs {
     fn config(&self, checksum: ChecksumName, established: Duration) -> Config {
         Config {
             max_flows: self.max_flows as usize,
+            receive_buffer_bytes: self.receive_buffer,
             checksum: checksum.into(),
             midstream: self.midstream,
             timeouts: Timeouts {

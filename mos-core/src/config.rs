@@ -23,9 +23,9 @@ pub enum ChecksumMode {
 pub struct Timeouts {
     /// While the handshake is not complete.
     pub half_open: Duration,
-    /// While both sides may send.
+    /// While a side may still send.
     pub established: Duration,
-    /// Once a side has sent a FIN.
+    /// Once both sides have sent a FIN, or one a reset that the other has not got.
     pub closing: Duration,
     /// After both sides have closed in order (`tcp_tw_interval`); zero ends the flow at once.
     pub time_wait: Duration,

@@ -3,6 +3,7 @@
 use super::{FlowCx, Stack};
 use crate::event::{EndReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::FlowFlags;
+use crate::flow::record::SlowFlags;
 use crate::packet::Burst;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
@@ -68,10 +69,13 @@ impl Stack {
             (time_wait, EndReason::Fin)
         } else if hot.flags.any(FlowFlags::HALF_OPEN) {
             (half_open, EndReason::Timeout)
-        } else if client == TcpState::Established && server == TcpState::Established {
-            (established, EndReason::Timeout)
-        } else {
+        } else if client == TcpState::Closed
+            || server == TcpState::Closed
+            || hot.half.iter().all(|half| half.slow.any(SlowFlags::FIN_SENT))
+        {
             (closing, EndReason::Timeout)
+        } else {
+            (established, EndReason::Timeout)
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::Stack;
 use crate::event::{ErrorReason, Interest, Side};
+use crate::flow::HalfFlags;
 use crate::flow::record::Suspect;
 use crate::packet::Burst;
 use crate::reassembly::OverlapPolicy;
@@ -11,7 +12,7 @@ use crate::tcp::Segment;
 use crate::wire::SeqNum;
 
 /// The most segments held for one flow.
-const MAX_PER_FLOW: usize = 32;
+const MAX_PER_FLOW: usize = 256;
 /// The most bytes held for all flows of a core.
 const MAX_BYTES: usize = 4 << 20;
 
@@ -27,9 +28,27 @@ impl Stack {
         burst: &Burst<'_>,
     ) {
         let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
-        let doubtful = matches!(reason, ErrorReason::Timestamp | ErrorReason::Window);
-        if !reads || segment.len == 0 || !doubtful || !self.is_near(slot, side, segment.data_end()) {
+        let half = self.flows.hot(slot).half[side as usize];
+        let doubtful = match reason {
+            ErrorReason::Timestamp | ErrorReason::Window => self.is_near(slot, side, segment.data_end()),
+            // Fast Open: the server's data has overtaken its SYN|ACK.
+            ErrorReason::Handshake => !half.flags.any(HalfFlags::SYNCED),
+            _ => false,
+        };
+        if !reads || segment.len == 0 || !doubtful {
             return;
+        }
+        if half.flags.any(HalfFlags::SYNCED)
+            && self.flows.extras(slot).is_some_and(|extras| !extras.suspects.is_empty())
+        {
+            // What has come in another segment since is no use any more.
+            let mut freed = 0;
+            self.flows.extras_mut(slot).suspects.retain(|suspect| {
+                let useful = suspect.side != side || suspect.end().gt(half.rcv_nxt);
+                freed += if useful { 0 } else { suspect.bytes.len() };
+                useful
+            });
+            self.suspect_bytes -= freed;
         }
         let bytes = self.packets[index].payload(self.frame(index, burst));
         let held = self.flows.extras(slot).map_or(0, |extras| extras.suspects.len());
@@ -58,19 +77,19 @@ impl Stack {
             return;
         }
         let mut suspects = core::mem::take(&mut self.flows.extras_mut(slot).suspects);
-        let next = self.offset(slot, side);
+        let next = self.flows.hot(slot).half[side as usize].rcv_nxt;
         suspects.retain(|suspect| {
             if suspect.side != side {
                 return true;
             }
-            let cold = &self.flows.cold(slot).half[side as usize];
-            let (start, end) = (cold.offset_of(suspect.seq), cold.offset_of(acked));
-            let (skip, until) = (next.saturating_sub(start), end.saturating_sub(start));
-            let until = (until as usize).min(suspect.bytes.len());
-            if let Some(bytes) = suspect.bytes.get(skip as usize..until).filter(|bytes| !bytes.is_empty()) {
-                self.store_confirmed(slot, side, start + skip, bytes);
+            let skip = next.distance(suspect.seq).max(0) as u32;
+            let until = acked.distance(suspect.seq).max(0) as usize;
+            let bytes = suspect.bytes.get(skip as usize..until.min(suspect.bytes.len()));
+            if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+                let offset = self.flows.cold(slot).half[side as usize].offset_of(suspect.seq + skip);
+                self.store_confirmed(slot, side, offset, bytes);
             }
-            let keep = start + suspect.bytes.len() as u64 > end;
+            let keep = suspect.end().gt(acked);
             if !keep {
                 self.suspect_bytes -= suspect.bytes.len();
             }

@@ -37,11 +37,10 @@ pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Accepta
     }
     let state = flow.state(receiver);
     if state == TcpState::SynSent {
-        return if !segment.has_ack() && segment.syn() || answers_syn(flow, receiver, segment) {
-            Accept
-        } else {
-            Reject(ErrorReason::Handshake)
-        };
+        let opens = !segment.has_ack() && segment.syn() || answers_syn(flow, receiver, segment);
+        // With Fast Open, data of the server may overtake its SYN|ACK: where the stream begins, it does not say.
+        let early = !segment.syn() && segment.len > 0 && flow.cold(receiver).data_max.gt(flow.cold(receiver).iss + 1);
+        return if opens && !early { Accept } else { Reject(ErrorReason::Handshake) };
     }
     if segment.syn() {
         return Accept;
@@ -116,7 +115,12 @@ fn answers_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
 /// Whether the handshake's last ACK fits the SYN|ACK, if that was captured. Some data may have gone unseen before it.
 fn answers_syn_ack(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
     const UNSEEN: u32 = 1 << 20;
-    let known = flow.half(receiver).slow.any(SlowFlags::ISS);
+    let half = flow.half(receiver);
+    if half.flags.any(HalfFlags::SYNCED) && segment.seq.lt(half.rcv_nxt) {
+        // Of an earlier connection of the same endpoints.
+        return false;
+    }
+    let known = half.slow.any(SlowFlags::ISS);
     !known || (1..UNSEEN).contains(&segment.ack.offset_from(flow.cold(receiver).iss))
 }
 

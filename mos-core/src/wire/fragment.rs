@@ -47,7 +47,7 @@ pub struct DefragLimits {
 
 impl Default for DefragLimits {
     fn default() -> Self {
-        Self { max_datagrams: 1024, max_bytes: 16 << 20, timeout: Duration::from_secs(30) }
+        Self { max_datagrams: 1024, max_bytes: 16 << 20, timeout: Duration::from_secs(1) }
     }
 }
 
