@@ -472,7 +472,7 @@ impl Stack {
         let good_before = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::CHECKSUMS);
         let verified = self.verify(index, burst);
         if good_before {
-            return verified != Some(false) || self.refuse();
+            return verified != Some(false) || (self.begins_anew(slot, side, index) && self.excuse()) || self.refuse();
         }
         let wrong = &mut self.flows.cold_mut(slot).half[side as usize].wrong_checksums;
         match verified {
@@ -488,6 +488,14 @@ impl Stack {
                 self.excuse()
             }
         }
+    }
+
+    /// A SYN that may begin another connection on a flow's endpoints is judged by itself: another program may have sent it.
+    fn begins_anew(&self, slot: u32, side: Side, index: usize) -> bool {
+        let packet = &self.packets[index];
+        self.config.checksum == ChecksumMode::Auto
+            && packet.tcp_flags & CONTROL == TcpFlags::SYN
+            && packet.seq != self.flows.cold(slot).half[side as usize].iss
     }
 
     /// The same for a packet that would begin a flow: `None` if it does not count, else whether it was right.

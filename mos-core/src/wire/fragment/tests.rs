@@ -182,7 +182,8 @@ fn the_oldest_gives_way() {
 #[test]
 fn time_is_bounded() {
     let (datagram, data) = datagram(true, &[7; 100]);
-    let mut defragmenter = Defragmenter::default();
+    let mut defragmenter =
+        Defragmenter::new(DefragLimits { timeout: Duration::from_secs(30), ..DefragLimits::default() });
     let at = |seconds| Timestamp::ZERO + Duration::from_secs(seconds);
     assert_eq!(insert(&mut defragmenter, &cut(&datagram, 1, 0, &data[..64], true), at(1)), Outcome::Held);
     assert_eq!(insert(&mut defragmenter, &cut(&datagram, 2, 0, &data[..64], true), at(20)), Outcome::Held);
