@@ -9,8 +9,10 @@
 //!
 //! `c` and `s` send a packet from the client or the server: flags, sequence number, acknowledgment number (with A), then
 //! `"payload"` or `len=N`, and `win=N`, `mss=N`, `ws=N`, `sackok`, `ts=VAL:ECR`, `badsum`, `cut=N` (captured bytes of
-//! the payload). `wait N` lets N milliseconds pass, `set KEY VALUE` changes a setting (see [`Settings`]), `shutdown` ends
-//! all. `MOS_BLESS=1 cargo test` writes the events that were raised into the files: then read the difference.
+//! the payload). `wait N` lets N milliseconds pass, `shutdown` ends all. `set KEY VALUE` changes a setting: at any time
+//! those of [`Settings`], `client` and `server` (addresses); before the first packet also `overlap last`,
+//! `receive_buffer N`, `memory N`, `midstream 1`, `time_wait MS`, `checksum auto|trust`, `buffers 0`, `history N`.
+//! `MOS_BLESS=1 cargo test` writes the events that were raised into the files: then read the difference.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -27,7 +29,7 @@ use mos_core::wire::emit::TcpSegment;
 use mos_core::wire::{SeqNum, TcpFlags, checksum, decode};
 use mos_monitor::{Chunk, Conn, Core, ErrorReason, Event, Monitor, PeekError, Side};
 
-/// What `set` changes while packets flow; the other keys are for the start (see `configure`).
+/// What `set` changes while packets flow.
 #[derive(Debug)]
 struct Settings {
     /// `read all|none|N`: what the NEW_DATA callback takes.
@@ -36,7 +38,7 @@ struct Settings {
     drop: u32,
     /// `nat IP:PORT`: the client appears to the server under this address.
     nat: Option<SocketAddr>,
-    /// `peek_at ppeek:SIDE:OFFSET`: look there, without taking, at each packet that is received.
+    /// `ppeek c:OFFSET` or `ppeek s:OFFSET`: look there, without taking, at each packet that is received.
     look: Option<(Side, u64)>,
 }
 

@@ -12,7 +12,10 @@ use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::{PacketKind, checksum, decode_into, decode_ip, fragment::Outcome};
 
-/// How many packets ahead the cold part of a flow is fetched.
+/// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
+const HEADERS_AHEAD: usize = 8;
+
+/// How many packets ahead the cold part of a flow is fetched: by then its hot line, fetched before, has arrived.
 const AHEAD: usize = 4;
 
 impl Stack {
@@ -23,7 +26,7 @@ impl Stack {
         let count = burst.frames.len().min(MAX_BURST);
         let mut bytes = 0;
         for (index, meta) in burst.frames[..count].iter().enumerate() {
-            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + 8)) {
+            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + HEADERS_AHEAD)) {
                 prefetch(burst.memory, next.start);
             }
             bytes += u64::from(meta.wire_len);

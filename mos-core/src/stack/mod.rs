@@ -5,19 +5,28 @@
 //! | `burst` | a burst's way: decode, probe, process; timers; the end of a burst |
 //! | `open` | a packet without a flow: a new one, or an orphan |
 //! | `segment` | a packet of a flow: sender, SND hook, receiver, RCV hook |
-//! | `stream` | payload: into the stream, past gaps, to the readers |
+//! | `checksums` | whether a packet counts at all |
+//! | `stream` | payload: into the stream, past gaps |
+//! | `fast_open` | data that comes with a SYN |
+//! | `deliver` | from the stream to its readers; what they leave is kept |
 //! | `close` | the end of a flow: by its own closing, by time, for want of room |
+//! | `rivals` | connections that contend for the same endpoints |
 //! | `resync` | a capture that has missed more than a window |
 //! | `suspect` | data that was rejected, and acknowledged all the same |
 //! | `pending` | what a burst holds for its readers |
-//! | `context` | what a callback sees and may do |
+//! | `context`, `chunks` | what a callback sees and may do; unread stream, run by run |
 
 mod burst;
+mod checksums;
+mod chunks;
 mod close;
 mod context;
+mod deliver;
+mod fast_open;
 mod open;
 mod pending;
 mod resync;
+mod rivals;
 mod segment;
 mod stream;
 mod suspect;
@@ -25,7 +34,8 @@ mod suspect;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-pub use context::{Attachments, Chunk, Chunks, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
+pub use chunks::{Chunk, Chunks};
+pub use context::{Attachments, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
 
 use crate::config::{Config, Timeouts};
 use crate::flow::key::PacketKey;

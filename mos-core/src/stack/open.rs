@@ -5,6 +5,7 @@ use crate::event::{EndReason, Observer, Side};
 use crate::flow::record::{HalfFlags, ReuseSyn, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT, Offers};
 use crate::packet::Burst;
+use crate::tcp::flow::WIDEST_SHIFT;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::{SeqNum, TcpFlags};
 
@@ -18,9 +19,6 @@ pub(super) enum Beginning {
     /// In its middle (D12).
     Middle,
 }
-
-/// A scale no real one exceeds (RFC 7323 2.3), for endpoints whose SYN was not seen.
-const WIDEST_SHIFT: u8 = 14;
 
 impl Stack {
     /// The packet at `index` belongs to no flow.

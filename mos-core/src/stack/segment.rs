@@ -1,19 +1,18 @@
 //! A TCP packet of a known flow: sender, SND hook, receiver, RCV hook.
 
-use super::open::Beginning;
 use super::{FlowCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
-use crate::event::{EndReason, ErrorReason, Event, Hook, Interest, Observer, Side};
+use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT};
 use crate::packet::Burst;
 use crate::tcp::receiver::Payload;
 use crate::tcp::validate::{Acceptance, plausible_ack, validate};
-use crate::tcp::{Flow, Segment, TcpState, receiver, sender};
-use crate::wire::{PacketKind, SeqNum, TcpFlags, checksum, decode};
+use crate::tcp::{Flow, Segment, receiver, sender};
+use crate::wire::{PacketKind, SeqNum, TcpFlags, decode};
 
 /// The control bits that leave the short way.
-const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::URG | TcpFlags::ACK;
+pub(super) const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::URG | TcpFlags::ACK;
 
 const SND_PKT_IN: Interest = Interest::of(Hook::Snd, Event::PktIn);
 const RCV_PKT_IN: Interest = Interest::of(Hook::Rcv, Event::PktIn);
@@ -28,9 +27,8 @@ const BEGINNING: [Interest; 2] = [
 /// is then 2^31 from the pair.
 const SYNC_BITS: u32 = 29;
 
-/// So many wrong checksums of a sender, and no right one before them, mean that its frames were captured before its network
-/// card filled them in: whatever comes later, its checksums say nothing.
-const OFFLOADED: u8 = 3;
+/// So many SYN|ACKs with numbers of their own are remembered: more than any path makes of one SYN.
+const MAX_RIVALS: usize = 8;
 
 /// What the SND callbacks did with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +191,7 @@ impl Stack {
         let acked = flow.half(side).ack;
         if let Some(other) = sent.other_syn_ack {
             let others = &mut self.flows.extras_mut(slot).other_syn_acks;
-            if others.len() < 8 && !others.contains(&other) {
+            if others.len() < MAX_RIVALS && !others.contains(&other) {
                 others.push(other);
             }
         }
@@ -312,7 +310,7 @@ impl Stack {
     }
 
     /// A late copy: seen, but without any effect.
-    fn pass_by<O: Observer>(
+    pub(super) fn pass_by<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
@@ -398,139 +396,5 @@ impl Stack {
         if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::Error)) {
             observer.on_error(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, reason, readers);
         }
-    }
-
-    /// D10: a SYN on the endpoints of a living flow, or the answer that proves such a SYN. True if it was dealt with.
-    fn is_reuse<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        segment: &Segment,
-        index: usize,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) -> bool {
-        let hot = self.flows.hot(slot);
-        let cold = self.flows.cold(slot);
-        if segment.has_ack() {
-            let proven = self.flows.extras(slot).and_then(|extras| extras.reuse).filter(|syn| {
-                syn.side == side.other() && segment.ack.gt(syn.seq) && segment.ack.le(syn.segment.data_end())
-            });
-            let Some(syn) = proven else { return false };
-            self.end(slot, EndReason::Reuse, burst, observer);
-            self.begin(Beginning::SynAck(Some(syn)), index, burst, observer);
-            return true;
-        }
-        let known = hot.half[side as usize].slow.any(SlowFlags::ISS);
-        if !known || cold.half[side as usize].iss == segment.seq {
-            return false;
-        }
-        let states = hot.half.map(|half| half.state);
-        let closing = states.iter().any(|state| *state == TcpState::Closed || *state > TcpState::Established);
-        let unanswered = side == Side::Client
-            && hot.flags.any(FlowFlags::HALF_OPEN)
-            && !hot.half[Side::Server as usize].slow.any(SlowFlags::ISS);
-        // A translated flow is found under two names, of which the answer shows only one: it cannot wait for proof.
-        if closing || unanswered || hot.flags.any(FlowFlags::TRANSLATED) {
-            self.end(slot, EndReason::Reuse, burst, observer);
-            self.open(index, burst, observer);
-            return true;
-        }
-        self.stats.unproven_syns += 1;
-        self.flows.extras_mut(slot).reuse =
-            Some(crate::flow::record::ReuseSyn { side, seq: segment.seq, segment: *segment });
-        self.pass_by(slot, side, segment, index, burst, observer);
-        true
-    }
-
-    /// D11: the handshake's last ACK says which of several SYN|ACKs counts.
-    fn choose_syn_ack(&mut self, slot: u32, side: Side, segment: &Segment) {
-        let peer = side.other();
-        let hot = self.flows.hot(slot);
-        if segment.syn() || !segment.has_ack() || hot.half[peer as usize].state != TcpState::SynRcvd {
-            return;
-        }
-        let Some(extras) = self.flows.extras(slot) else { return };
-        let chosen = extras.other_syn_acks.iter().copied().find(|syn_ack| segment.ack == *syn_ack + 1);
-        let Some(chosen) = chosen else { return };
-        let (hot, cold) = self.flows.parts(slot);
-        let mut flow = Flow { hot, cold };
-        if flow.cold(peer).iss == chosen || !flow.is_untouched(side) {
-            return;
-        }
-        let cold = flow.cold(peer);
-        cold.iss = chosen;
-        cold.snd_max = segment.ack;
-        cold.data_max = segment.ack;
-        flow.synchronize(side, segment.ack, false);
-        // The time stamps seen so far were the other one's.
-        flow.half(side).slow.clear(SlowFlags::TS_RECENT);
-    }
-
-    /// Whether the checksums of a known flow's packet let it count (D13).
-    fn check(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) -> bool {
-        let good_before = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::CHECKSUMS);
-        let verified = self.verify(index, burst);
-        if good_before {
-            return verified != Some(false) || (self.begins_anew(slot, side, index) && self.excuse()) || self.refuse();
-        }
-        let wrong = &mut self.flows.cold_mut(slot).half[side as usize].wrong_checksums;
-        match verified {
-            Some(true) => {
-                if *wrong < OFFLOADED {
-                    self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::CHECKSUMS);
-                }
-                true
-            }
-            None => true,
-            Some(false) => {
-                *wrong = wrong.saturating_add(1);
-                self.excuse()
-            }
-        }
-    }
-
-    /// A SYN that may begin another connection on a flow's endpoints is judged by itself: another program may have sent it.
-    fn begins_anew(&self, slot: u32, side: Side, index: usize) -> bool {
-        let packet = &self.packets[index];
-        self.config.checksum == ChecksumMode::Auto
-            && packet.tcp_flags & CONTROL == TcpFlags::SYN
-            && packet.seq != self.flows.cold(slot).half[side as usize].iss
-    }
-
-    /// The same for a packet that would begin a flow: `None` if it does not count, else whether it was right.
-    pub(super) fn check_new(&mut self, index: usize, burst: &Burst<'_>) -> Option<bool> {
-        if self.config.checksum == ChecksumMode::Trust {
-            return Some(false);
-        }
-        match self.verify(index, burst) {
-            Some(true) => Some(true),
-            None => Some(false),
-            Some(false) => self.excuse().then_some(false),
-        }
-    }
-
-    /// A wrong checksum of a sender that never had a right one is put down to the capture, if that is asked for.
-    fn excuse(&mut self) -> bool {
-        if self.config.checksum == ChecksumMode::Auto {
-            self.stats.trusted_checksums += 1;
-            return true;
-        }
-        self.refuse()
-    }
-
-    fn refuse(&mut self) -> bool {
-        self.stats.bad_checksums += 1;
-        false
-    }
-
-    /// Whether IPv4 header and TCP checksum are right; `None` if the capture is too short to tell.
-    fn verify(&self, index: usize, burst: &Burst<'_>) -> Option<bool> {
-        let packet = &self.packets[index];
-        let frame = self.frame(index, burst);
-        if packet.ip_version == 4 && !checksum::ipv4_header_ok(packet.network_header(frame)) {
-            return Some(false);
-        }
-        checksum::tcp_ok(packet, frame)
     }
 }

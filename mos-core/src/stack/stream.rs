@@ -3,12 +3,12 @@
 //! In order, payload is shown to readers where it lies in its frame. Only what came out of order, what a reader left, and
 //! what is kept as history goes to the side's backlog.
 
-use super::pending::{Group, MAX_READERS, Source};
-use super::{FlowCx, Stack, WHOLE};
+use super::pending::Source;
+use super::{Stack, WHOLE};
 use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::packet::Burst;
-use crate::reassembly::{Backlog, OverlapPolicy, Span, StoreError};
+use crate::reassembly::{OverlapPolicy, Span, StoreError};
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
 
@@ -16,28 +16,6 @@ use crate::wire::SeqNum;
 const MAX_NOTED: usize = 256;
 
 impl Stack {
-    /// Where the byte at `at` of the packet at `index` lies.
-    #[inline]
-    pub(super) fn source(&self, index: usize, at: usize, burst: &Burst<'_>) -> Source {
-        if index == WHOLE {
-            Source::Scratch(self.whole_start + at)
-        } else {
-            Source::Frame(burst.frames[index].start + at)
-        }
-    }
-
-    /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
-    #[inline]
-    pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
-        let half = &mut self.flows.hot_mut(slot).half[side as usize];
-        if half.flags.any(HalfFlags::PENDING) {
-            self.pending.extend(slot, side, source, len);
-        } else {
-            half.flags.set(HalfFlags::PENDING);
-            self.pending.begin(slot, side, base, source, len);
-        }
-    }
-
     /// Whether the payload repeats something that `side` was sent before; counted if so.
     pub(super) fn overlap(&mut self, slot: u32, side: Side, segment: &Segment) -> bool {
         let (hot, cold) = self.flows.parts(slot);
@@ -301,65 +279,6 @@ impl Stack {
         }
     }
 
-    /// Data that came with a SYN waits for its acknowledgment (D3).
-    pub(super) fn hold(&mut self, slot: u32, side: Side, segment: &Segment, index: usize, burst: &Burst<'_>) {
-        let packet = &self.packets[index];
-        let (captured, at) = (packet.payload_captured, usize::from(packet.payload));
-        if segment.len == 0 || captured == 0 {
-            return;
-        }
-        self.ensure_backlog(slot, side);
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
-        let stream = &mut self.buffers.get_mut(buffer).stream;
-        let stored = if reads {
-            let bytes = match index {
-                WHOLE => &self.scratch[self.whole_start + at..],
-                _ => &burst.memory[burst.frames[index].start + at..],
-            };
-            stream.store(&mut self.pool, 0, &bytes[..captured as usize], OverlapPolicy::First, 0)
-        } else {
-            Span::new(0, u64::from(captured)).map_or(Ok(Default::default()), |span| stream.note(span))
-        };
-        // Without room it is as if it had not been captured: the acknowledgment will show a gap.
-        if stored.is_ok() {
-            self.flows.hot_mut(slot).half[side as usize].slow.set(SlowFlags::HELD);
-        }
-    }
-
-    /// What of the data that came with the SYN was accepted, up to `upto`, is part of the stream; the rest never was.
-    pub(super) fn release_held(&mut self, slot: u32, side: Side, upto: SeqNum) {
-        let half = &mut self.flows.hot_mut(slot).half[side as usize];
-        half.slow.clear(SlowFlags::HELD);
-        let nxt = half.rcv_nxt;
-        let accepted = if upto.gt(nxt) { u64::from(upto.offset_from(nxt)) } else { 0 };
-        let held = self.backlog(slot, side).map_or(0, |backlog| backlog.stream.contiguous_from(0));
-        if accepted < held {
-            self.cut_held(slot, side, accepted);
-            let cold = &mut self.flows.cold_mut(slot).half[side.other() as usize];
-            (cold.snd_max, cold.data_max) = (nxt + accepted as u32, nxt + accepted as u32);
-        }
-        self.pull(slot, side);
-    }
-
-    /// Keeps only the first `len` bytes of what came with a SYN: as much as any SYN holds, so they may be moved.
-    fn cut_held(&mut self, slot: u32, side: Side, len: u64) {
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
-        let stream = &mut self.buffers.get_mut(buffer).stream;
-        let mut bytes = alloc::vec![0; len as usize];
-        let kept = stream.copy_out(&self.pool, 0, &mut bytes);
-        let noted = Span::new(0, len).filter(|_| !stream.keeps_bytes());
-        stream.clear(&mut self.pool);
-        let cut = match noted {
-            Some(span) => stream.note(span),
-            None => stream.store(&mut self.pool, 0, &bytes[..kept], OverlapPolicy::First, 0),
-        };
-        debug_assert!(cut.is_ok(), "it takes no more room than before");
-        if len == 0 {
-            self.drop_backlog(slot, side);
-        }
-    }
-
     /// Appends a run in a frame to the stream.
     fn append(&mut self, slot: u32, side: Side, source: Source, len: u64) {
         if len == 0 {
@@ -475,188 +394,9 @@ impl Stack {
         }
     }
 
-    /// NEW_DATA for one group; what its readers leave is kept.
-    pub(super) fn deliver<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let (slot, side) = (self.pending.group(group).slot, self.pending.group(group).side);
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
-            // The flow ended in this burst, and had it then.
-            return;
-        }
-        self.delivering = Some(group);
-        if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::NewData)) {
-            observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side);
-        }
-        self.keep_rest(group, burst, observer);
-        self.delivering = None;
-        self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
-    }
-
-    fn keep_rest<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let (slot, side, len) = {
-            let group = self.pending.group(group);
-            (group.slot, group.side, group.len)
-        };
-        let hot = self.flows.hot(slot);
-        let readers = observer.readers(hot.table, side);
-        let history = if hot.interest.any(Interest::HISTORY) { observer.history_bytes(hot.table) } else { 0 };
-        if !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            let all = (0..MAX_READERS as u8).filter(|reader| readers & 1 << reader != 0);
-            let slowest = all.map(|reader| self.pending.taken(group, reader)).min();
-            if history == 0 && slowest.is_none_or(|taken| taken >= len) {
-                return;
-            }
-        }
-        let end = self.group_start(group) + len;
-        self.make_room(slot, side, end, None, burst, observer);
-        let Some(backlog) = self.ensure_backlog(slot, side) else { return };
-        let keep_from = backlog.slowest(readers, end).min(end.saturating_sub(history)).max(backlog.floor());
-        self.materialize_from(group, keep_from, burst);
-        self.release(slot, side, keep_from);
-        if let Some(backlog) = self.backlog(slot, side)
-            && backlog.stream.is_empty()
-            && backlog.slowest(readers, end) >= end
-            && history == 0
-        {
-            self.drop_backlog(slot, side);
-        }
-    }
-
-    /// Copies what a group has in frames to the backlog.
-    fn materialize(&mut self, slot: u32, side: Side, burst: &Burst<'_>) {
-        if let Some(group) = self.pending.find(slot, side)
-            && self.ensure_backlog(slot, side).is_some()
-        {
-            self.materialize_from(group, 0, burst);
-        }
-    }
-
-    fn materialize_from(&mut self, group: usize, keep_from: u64, burst: &Burst<'_>) {
-        let mut at = self.group_start(group);
-        let Group { slot, side, first, .. } = *self.pending.group(group);
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
-        let mut next = first;
-        while let Some(piece) = self.pending.piece_mut(next) {
-            let (start, end) = (at.max(keep_from), at + piece.len);
-            let skip = (start - at) as usize;
-            if let Some(span) = Span::new(start, end) {
-                let backlog = self.buffers.get_mut(buffer);
-                let bytes = match piece.source {
-                    Source::Frame(from) => Some(&burst.memory[from + skip..from + piece.len as usize]),
-                    Source::Scratch(from) => Some(&self.scratch[from + skip..from + piece.len as usize]),
-                    Source::Stored => None,
-                    Source::Missing => {
-                        backlog.add_gap(span);
-                        None
-                    }
-                };
-                if let Some(bytes) = bytes {
-                    let kept = backlog.stream.store(&mut self.pool, start, bytes, OverlapPolicy::First, 0);
-                    match kept {
-                        Ok(_) => piece.source = Source::Stored,
-                        // No memory for what was left unread: readers find it missing.
-                        Err(_) => backlog.add_gap(span),
-                    }
-                }
-            }
-            at = end;
-            next = piece.next;
-        }
-    }
-
-    /// Keeps what is unread of a direction within the receive buffer: the oldest goes, as in a ring, with an ERROR.
-    fn make_room<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        end: u64,
-        index: Option<usize>,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) {
-        let hot = self.flows.hot(slot);
-        if !hot.interest.any(Interest::buffer(side)) || !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            return;
-        }
-        let readers = observer.readers(hot.table, side);
-        let mut floor = end.saturating_sub(self.config.receive_buffer_bytes);
-        if index.is_some()
-            && let Some(group) = self.pending.find(slot, side)
-        {
-            // What this burst brought has not been offered to the readers yet.
-            floor = floor.min(self.group_start(group));
-        }
-        let Some(backlog) = self.backlog(slot, side) else { return };
-        let slowest = backlog.slowest(readers, end).max(backlog.floor());
-        let Some(lost) = Span::new(slowest, floor) else { return };
-        let behind = backlog.behind(readers, floor);
-        self.error_to(behind, slot, side, ErrorReason::Overrun(lost), index, burst, observer);
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
-            self.buffers.get_mut(buffer).give_up_below(&mut self.pool, floor);
-        }
-    }
-
     /// The offset of the next byte that `side` expects.
     pub(super) fn offset(&self, slot: u32, side: Side) -> u64 {
         self.flows.cold(slot).half[side as usize].offset_of(self.flows.hot(slot).half[side as usize].rcv_nxt)
-    }
-
-    /// The offset of the first byte of a group.
-    pub(super) fn group_start(&self, group: usize) -> u64 {
-        let group = self.pending.group(group);
-        group.start.unwrap_or_else(|| self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base))
-    }
-
-    /// The backlog of a side, if it has one.
-    #[inline]
-    pub(super) fn backlog(&self, slot: u32, side: Side) -> Option<&Backlog> {
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            return None;
-        }
-        self.flows.cold(slot).half[side as usize].buffer.as_ref().map(|buffer| self.buffers.get(buffer))
-    }
-
-    /// The backlog of a side, made if need be: readers stand where they stood.
-    pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
-        if self.flows.cold(slot).half[side as usize].buffer.is_none() {
-            let buffer = self.buffers.take()?;
-            let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
-            let group = pending.then(|| self.pending.find(slot, side)).flatten();
-            let start = group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group));
-            let backlog = self.buffers.get_mut(&buffer);
-            match group {
-                Some(index) => {
-                    backlog.begin(start);
-                    for reader in 0..MAX_READERS as u8 {
-                        let taken = self.pending.taken(index, reader);
-                        if taken > 0 {
-                            backlog.move_to(reader, start + taken);
-                        }
-                    }
-                }
-                None => backlog.begin(start),
-            }
-            self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::BUFFERED);
-            self.flows.cold_mut(slot).half[side as usize].buffer = Some(buffer);
-        }
-        let buffer = self.flows.cold(slot).half[side as usize].buffer.as_ref()?;
-        Some(self.buffers.get_mut(buffer))
-    }
-
-    fn release(&mut self, slot: u32, side: Side, offset: u64) {
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
-            self.buffers.get_mut(buffer).release_below(&mut self.pool, offset);
-        }
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
-        if !reads && self.backlog(slot, side).is_some_and(|backlog| backlog.stream.is_empty()) {
-            self.drop_backlog(slot, side);
-        }
-    }
-
-    pub(super) fn drop_backlog(&mut self, slot: u32, side: Side) {
-        if let Some(buffer) = self.flows.cold_mut(slot).half[side as usize].buffer.take() {
-            self.buffers.give_back(buffer, &mut self.pool);
-            self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::BUFFERED);
-        }
     }
 }
 

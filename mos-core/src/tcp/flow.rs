@@ -7,7 +7,7 @@ use crate::wire::SeqNum;
 
 /// A scale no real one exceeds (RFC 7323 2.3): what is assumed of an endpoint whose SYN was not seen, so that its window
 /// is never taken for narrower than it is.
-const WIDEST_SHIFT: u8 = 14;
+pub const WIDEST_SHIFT: u8 = 14;
 
 /// A flow, borrowed for one update.
 #[derive(Debug)]

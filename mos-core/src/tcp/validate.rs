@@ -114,6 +114,7 @@ fn answers_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
 
 /// Whether the handshake's last ACK fits the SYN|ACK, if that was captured. Some data may have gone unseen before it.
 fn answers_syn_ack(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
+    // A server may send its first window with Fast Open, before the client's ACK; hardly more than this.
     const UNSEEN: u32 = 1 << 20;
     let half = flow.half(receiver);
     if half.flags.any(HalfFlags::SYNCED) && segment.seq.lt(half.rcv_nxt) {

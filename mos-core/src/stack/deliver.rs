@@ -1,0 +1,212 @@
+//! From the stream to its readers: what a burst brought is shown to them at its end, and what they leave is kept.
+
+use super::pending::{Group, MAX_READERS, Source};
+use super::{FlowCx, Stack, WHOLE};
+use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
+use crate::flow::record::HalfFlags;
+use crate::packet::Burst;
+use crate::reassembly::{Backlog, OverlapPolicy, Span};
+use crate::wire::SeqNum;
+
+impl Stack {
+    /// Where the byte at `at` of the packet at `index` lies.
+    #[inline]
+    pub(super) fn source(&self, index: usize, at: usize, burst: &Burst<'_>) -> Source {
+        if index == WHOLE {
+            Source::Scratch(self.whole_start + at)
+        } else {
+            Source::Frame(burst.frames[index].start + at)
+        }
+    }
+
+    /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
+    #[inline]
+    pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+        let half = &mut self.flows.hot_mut(slot).half[side as usize];
+        if half.flags.any(HalfFlags::PENDING) {
+            self.pending.extend(slot, side, source, len);
+        } else {
+            half.flags.set(HalfFlags::PENDING);
+            self.pending.begin(slot, side, base, source, len);
+        }
+    }
+
+    /// NEW_DATA for one group; what its readers leave is kept.
+    pub(super) fn deliver<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let (slot, side) = (self.pending.group(group).slot, self.pending.group(group).side);
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
+            // The flow ended in this burst, and had it then.
+            return;
+        }
+        self.delivering = Some(group);
+        if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::NewData)) {
+            observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side);
+        }
+        self.keep_rest(group, burst, observer);
+        self.delivering = None;
+        self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
+    }
+
+    fn keep_rest<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let (slot, side, len) = {
+            let group = self.pending.group(group);
+            (group.slot, group.side, group.len)
+        };
+        let hot = self.flows.hot(slot);
+        let readers = observer.readers(hot.table, side);
+        let history = if hot.interest.any(Interest::HISTORY) { observer.history_bytes(hot.table) } else { 0 };
+        if !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            let all = (0..MAX_READERS as u8).filter(|reader| readers & 1 << reader != 0);
+            let slowest = all.map(|reader| self.pending.taken(group, reader)).min();
+            if history == 0 && slowest.is_none_or(|taken| taken >= len) {
+                return;
+            }
+        }
+        let end = self.group_start(group) + len;
+        self.make_room(slot, side, end, None, burst, observer);
+        let Some(backlog) = self.ensure_backlog(slot, side) else { return };
+        let keep_from = backlog.slowest(readers, end).min(end.saturating_sub(history)).max(backlog.floor());
+        self.materialize_from(group, keep_from, burst);
+        self.release(slot, side, keep_from);
+        if let Some(backlog) = self.backlog(slot, side)
+            && backlog.stream.is_empty()
+            && backlog.slowest(readers, end) >= end
+            && history == 0
+        {
+            self.drop_backlog(slot, side);
+        }
+    }
+
+    /// Copies what a group has in frames to the backlog.
+    pub(super) fn materialize(&mut self, slot: u32, side: Side, burst: &Burst<'_>) {
+        if let Some(group) = self.pending.find(slot, side)
+            && self.ensure_backlog(slot, side).is_some()
+        {
+            self.materialize_from(group, 0, burst);
+        }
+    }
+
+    fn materialize_from(&mut self, group: usize, keep_from: u64, burst: &Burst<'_>) {
+        let mut at = self.group_start(group);
+        let Group { slot, side, first, .. } = *self.pending.group(group);
+        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let mut next = first;
+        while let Some(piece) = self.pending.piece_mut(next) {
+            let (start, end) = (at.max(keep_from), at + piece.len);
+            let skip = (start - at) as usize;
+            if let Some(span) = Span::new(start, end) {
+                let backlog = self.buffers.get_mut(buffer);
+                let bytes = match piece.source {
+                    Source::Frame(from) => Some(&burst.memory[from + skip..from + piece.len as usize]),
+                    Source::Scratch(from) => Some(&self.scratch[from + skip..from + piece.len as usize]),
+                    Source::Stored => None,
+                    Source::Missing => {
+                        backlog.add_gap(span);
+                        None
+                    }
+                };
+                if let Some(bytes) = bytes {
+                    let kept = backlog.stream.store(&mut self.pool, start, bytes, OverlapPolicy::First, 0);
+                    match kept {
+                        Ok(_) => piece.source = Source::Stored,
+                        // No memory for what was left unread: readers find it missing.
+                        Err(_) => backlog.add_gap(span),
+                    }
+                }
+            }
+            at = end;
+            next = piece.next;
+        }
+    }
+
+    /// Keeps what is unread of a direction within the receive buffer: the oldest goes, as in a ring, with an ERROR.
+    pub(super) fn make_room<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        end: u64,
+        index: Option<usize>,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        let hot = self.flows.hot(slot);
+        if !hot.interest.any(Interest::buffer(side)) || !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            return;
+        }
+        let readers = observer.readers(hot.table, side);
+        let mut floor = end.saturating_sub(self.config.receive_buffer_bytes);
+        if index.is_some()
+            && let Some(group) = self.pending.find(slot, side)
+        {
+            // What this burst brought has not been offered to the readers yet.
+            floor = floor.min(self.group_start(group));
+        }
+        let Some(backlog) = self.backlog(slot, side) else { return };
+        let slowest = backlog.slowest(readers, end).max(backlog.floor());
+        let Some(lost) = Span::new(slowest, floor) else { return };
+        let behind = backlog.behind(readers, floor);
+        self.error_to(behind, slot, side, ErrorReason::Overrun(lost), index, burst, observer);
+        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+            self.buffers.get_mut(buffer).give_up_below(&mut self.pool, floor);
+        }
+    }
+
+    /// The offset of the first byte of a group.
+    pub(super) fn group_start(&self, group: usize) -> u64 {
+        let group = self.pending.group(group);
+        group.start.unwrap_or_else(|| self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base))
+    }
+
+    /// The backlog of a side, if it has one.
+    #[inline]
+    pub(super) fn backlog(&self, slot: u32, side: Side) -> Option<&Backlog> {
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            return None;
+        }
+        self.flows.cold(slot).half[side as usize].buffer.as_ref().map(|buffer| self.buffers.get(buffer))
+    }
+
+    /// The backlog of a side, made if need be: readers stand where they stood.
+    pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
+        if self.flows.cold(slot).half[side as usize].buffer.is_none() {
+            let buffer = self.buffers.take()?;
+            let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
+            let group = pending.then(|| self.pending.find(slot, side)).flatten();
+            let start = group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group));
+            let backlog = self.buffers.get_mut(&buffer);
+            match group {
+                Some(index) => {
+                    backlog.begin(start);
+                    for reader in 0..MAX_READERS as u8 {
+                        let taken = self.pending.taken(index, reader);
+                        if taken > 0 {
+                            backlog.move_to(reader, start + taken);
+                        }
+                    }
+                }
+                None => backlog.begin(start),
+            }
+            self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::BUFFERED);
+            self.flows.cold_mut(slot).half[side as usize].buffer = Some(buffer);
+        }
+        let buffer = self.flows.cold(slot).half[side as usize].buffer.as_ref()?;
+        Some(self.buffers.get_mut(buffer))
+    }
+
+    pub(super) fn release(&mut self, slot: u32, side: Side, offset: u64) {
+        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+            self.buffers.get_mut(buffer).release_below(&mut self.pool, offset);
+        }
+        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
+        if !reads && self.backlog(slot, side).is_some_and(|backlog| backlog.stream.is_empty()) {
+            self.drop_backlog(slot, side);
+        }
+    }
+
+    pub(super) fn drop_backlog(&mut self, slot: u32, side: Side) {
+        if let Some(buffer) = self.flows.cold_mut(slot).half[side as usize].buffer.take() {
+            self.buffers.give_back(buffer, &mut self.pool);
+            self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::BUFFERED);
+        }
+    }
+}
