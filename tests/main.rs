@@ -7,3 +7,4 @@ mod replays;
 mod scenario;
 mod support;
 mod traps;
+mod truth;

@@ -1,7 +1,7 @@
 //! Captures replayed: the events of a flow depend neither on the size of the bursts nor on the number of cores.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mos_core::config::{ChecksumMode, Config};
 use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
@@ -10,18 +10,8 @@ use mos_core::stats::Stats;
 use mos_monitor::Side;
 
 use crate::support::talk::Talk;
+use crate::support::traces;
 use crate::support::{Frame, Log, batch, core_with, feed, finish, recorder, replay};
-
-/// The folder with the captures: `MOS_TRACES`, or `shared/traces` beside the workspace.
-fn traces() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces");
-    let folder = std::env::var_os("MOS_TRACES").map_or_else(beside, PathBuf::from);
-    if !folder.is_dir() {
-        eprintln!("SKIPPED: no captures in {}; set MOS_TRACES", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// Every frame of a capture file, up to where it is damaged.
 fn read(path: &Path) -> Vec<Frame> {

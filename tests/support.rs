@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use std::path::{Path, PathBuf};
+
 use mos_core::config::Config;
 use mos_core::io::FrameBatch;
 use mos_core::packet::LinkType;
@@ -251,4 +253,15 @@ pub(crate) fn finish(core: &mut Core) {
     assert_eq!(core.stack().reassembly_bytes(), 0, "reassembly memory in use after the shutdown");
     let ended: u64 = core.stats().ended.iter().sum();
     assert_eq!(ended, core.stats().flows, "every flow ends once");
+}
+
+/// The folder with the captures: `MOS_TRACES`, or `shared/traces` beside the workspace. Says so if there is none.
+pub(crate) fn traces() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces");
+    let folder = std::env::var_os("MOS_TRACES").map_or_else(beside, PathBuf::from);
+    if !folder.is_dir() {
+        eprintln!("SKIPPED: no captures in {}; set MOS_TRACES", folder.display());
+        return None;
+    }
+    Some(folder)
 }

@@ -13,7 +13,7 @@ pub enum Chunk<'a> {
     Missing(u64),
 }
 
-/// Unread stream, run by run. Made by [`FlowCx::chunks`].
+/// Unread stream, run by run. Made by [`FlowCx::chunks`](super::FlowCx::chunks).
 #[derive(Debug)]
 pub struct Chunks<'a> {
     pub(super) stack: &'a Stack,
