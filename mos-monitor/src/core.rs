@@ -1,5 +1,7 @@
 //! One core: a stack, and the monitors that hear of what happens in it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use mos_core::config::Config;
 use mos_core::event::{Attachment, EndReason, ErrorReason, Hook, Interest, Observer, Side};
 use mos_core::packet::{Burst, Verdict};
@@ -88,6 +90,12 @@ impl Core {
         self.stack.stats()
     }
 
+    /// Callbacks that panicked. A panic ends that monitor's interest in that flow; everything else goes on.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.monitors.panics.count
+    }
+
     /// Flows that were not monitored because 256 different sets of monitors were in use: it takes nine monitors with filters
     /// that have nothing to do with each other to get there.
     #[must_use]
@@ -99,6 +107,32 @@ impl Core {
     #[must_use]
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+}
+
+/// The callbacks that panicked.
+#[derive(Debug, Default)]
+struct Panics {
+    count: u64,
+}
+
+impl Panics {
+    /// Runs a callback. `None` if it panicked: then that is counted.
+    fn guard<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
+        // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
+        // The monitor's own states are its own concern.
+        let result = catch_unwind(AssertUnwindSafe(callback));
+        if result.is_err() {
+            self.count += 1;
+            // Traffic may be what makes it panic: the log must not grow with it.
+            if self.count.is_power_of_two() {
+                log::error!(
+                    "{} callbacks have panicked so far; monitors hear no more of the flows concerned",
+                    self.count
+                );
+            }
+        }
+        result.ok()
     }
 }
 
@@ -118,6 +152,7 @@ struct Monitors {
     /// In order of creation.
     raws: Vec<(u64, Box<dyn AnyRaw>)>,
     tables: Tables,
+    panics: Panics,
     /// Flows that nobody monitors because all numbers of sets are in use.
     unmonitored: u64,
     control: Control,
@@ -250,7 +285,12 @@ impl Monitors {
             return false;
         };
         let Member { index, order } = member;
-        call(&mut *open.monitor, Call { cx, control: &mut self.control, index, order, side });
+        let control = &mut self.control;
+        let monitor = &mut *open.monitor;
+        let called = self.panics.guard(|| call(monitor, Call { cx, control, index, order, side }));
+        if called.is_none() {
+            self.control.commands.push(Command::Close(Socket::Active { index, order, flow: cx.flow() }));
+        }
         if self.control.commands.is_empty() {
             return true;
         }
@@ -279,7 +319,8 @@ impl Observer for Monitors {
         let last = self.raws.last().map_or(0, |(order, _)| *order);
         while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
             let order = *order;
-            monitor.packet(cx.reborrow(), &mut self.control);
+            let control = &mut self.control;
+            self.panics.guard(|| monitor.packet(cx.reborrow(), control));
             next += 1;
             if !self.control.commands.is_empty() {
                 self.apply(&mut cx.attachments());
@@ -292,7 +333,7 @@ impl Observer for Monitors {
         let mut members = Members::new();
         for &member in &self.creation {
             if let Some(open) = self.streams[usize::from(member.index)].as_mut()
-                && open.monitor.accepts(&cx.packet())
+                && self.panics.guard(|| open.monitor.accepts(&cx.packet())) == Some(true)
             {
                 members.push(member);
             }
@@ -327,7 +368,8 @@ impl Observer for Monitors {
                 continue;
             };
             if open.monitor.wants_orphans() {
-                open.monitor.orphan(cx.reborrow(), &mut self.control);
+                let control = &mut self.control;
+                self.panics.guard(|| open.monitor.orphan(cx.reborrow(), control));
                 if !self.control.commands.is_empty() {
                     self.apply(&mut cx.attachments());
                 }
