@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod config;
 pub mod event;
+pub mod filter;
 pub mod flow;
 pub mod packet;
 pub mod prefetch;

@@ -43,6 +43,7 @@ pub use monitor::Monitor;
 pub use raw::{RawCx, RawMonitor};
 
 pub use mos_core::event::{EndReason, ErrorReason, Event, Hook, Side};
+pub use mos_core::filter::{Filter, FilterError};
 pub use mos_core::socket::Descriptor;
 pub use mos_core::stack::{Chunk, Chunks, HalfInfo, PacketView, PeekError};
 pub use mos_core::tcp::TcpState;

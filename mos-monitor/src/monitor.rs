@@ -4,6 +4,7 @@ use std::any::Any;
 use std::marker::PhantomData;
 
 use mos_core::event::{EndReason, ErrorReason, Event, Hook, Interest, Side};
+use mos_core::filter::Filter;
 use mos_core::socket::Descriptor;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
@@ -35,6 +36,7 @@ pub struct Monitor<S = (), F = ()> {
     buffers: [Option<bool>; 2],
     history_bytes: u64,
     accept: Option<Accept>,
+    orphan_filter: Option<Filter>,
     on_snd: [Option<OnSnd<S, F>>; HOOKED],
     on_rcv: [Option<OnRcv<S, F>>; HOOKED],
     on_new_data: Option<OnData<S, F>>,
@@ -66,6 +68,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             buffers: [None; 2],
             history_bytes: 0,
             accept: None,
+            orphan_filter: None,
             on_snd: [const { None }; HOOKED],
             on_rcv: [const { None }; HOOKED],
             on_new_data: None,
@@ -110,6 +113,20 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     #[must_use]
     pub fn accept(mut self, filter: impl FnMut(&PacketView<'_>) -> bool + 'static) -> Self {
         self.accept = Some(Box::new(filter));
+        self
+    }
+
+    /// Only flows whose first packet `filter` matches are monitored (stream_syn_filter). It decides once per flow, on the
+    /// packet from client to server: `dst port 80` selects servers on port 80.
+    #[must_use]
+    pub fn syn_filter(self, filter: Filter) -> Self {
+        self.accept(move |packet| packet.matches(&filter))
+    }
+
+    /// ORPHAN only for packets that `filter` matches (stream_orphan_filter).
+    #[must_use]
+    pub fn orphan_filter(mut self, filter: Filter) -> Self {
+        self.orphan_filter = Some(filter);
         self
     }
 
@@ -303,7 +320,8 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn orphan(&mut self, cx: PacketCx<'_>, control: &mut Control) {
-        if let Some(callback) = &mut self.on_orphan {
+        let filtered = self.orphan_filter.as_ref().is_some_and(|filter| !cx.packet().matches(filter));
+        if let Some(callback) = self.on_orphan.as_mut().filter(|_| !filtered) {
             callback(&mut OrphanCx { state: &mut self.state, control, cx });
         }
     }

@@ -1,5 +1,6 @@
 //! Raw monitors: every IP packet, once (MOS_SOCK_MONITOR_RAW).
 
+use mos_core::filter::Filter;
 use mos_core::stack::{PacketCx, PacketView};
 use mos_core::time::Timestamp;
 
@@ -12,6 +13,7 @@ type Callback<S> = Box<dyn FnMut(&mut RawCx<'_, S>)>;
 pub struct RawMonitor<S = ()> {
     name: String,
     state: S,
+    filter: Option<Filter>,
     on_packet: Option<Callback<S>>,
 }
 
@@ -24,7 +26,14 @@ impl<S> std::fmt::Debug for RawMonitor<S> {
 impl<S: 'static> RawMonitor<S> {
     /// A monitor that does nothing yet. `state` is that of this core.
     pub fn new(name: impl Into<String>, state: S) -> Self {
-        Self { name: name.into(), state, on_packet: None }
+        Self { name: name.into(), state, filter: None, on_packet: None }
+    }
+
+    /// PKT_IN only for packets that `filter` matches (raw_pkt_filter).
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
     }
 
     /// PKT_IN. A second call replaces the first one.
@@ -71,7 +80,8 @@ pub(crate) trait AnyRaw {
 
 impl<S: 'static> AnyRaw for RawMonitor<S> {
     fn packet(&mut self, cx: PacketCx<'_>, control: &mut Control) {
-        if let Some(callback) = &mut self.on_packet {
+        let filtered = self.filter.as_ref().is_some_and(|filter| !cx.packet().matches(filter));
+        if let Some(callback) = self.on_packet.as_mut().filter(|_| !filtered) {
             callback(&mut RawCx { state: &mut self.state, control, cx });
         }
     }

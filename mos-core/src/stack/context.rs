@@ -6,6 +6,7 @@ use super::chunks::{Chunk, Chunks};
 use super::pending::Source;
 use super::{Stack, WHOLE};
 use crate::event::{Attachment, Interest, Side};
+use crate::filter::Filter;
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowId, Offers};
 use crate::packet::{Burst, FrameMeta, Verdict};
@@ -39,6 +40,12 @@ impl<'a> PacketView<'a> {
     #[must_use]
     pub fn destination(&self) -> SocketAddr {
         SocketAddr::new(self.packet.destination(self.frame), self.packet.dst_port)
+    }
+
+    /// Whether `filter` matches the packet.
+    #[must_use]
+    pub fn matches(&self, filter: &Filter) -> bool {
+        filter.matches(self.packet, self.frame, self.wire_len)
     }
 
     /// The captured TCP payload.
