@@ -58,6 +58,8 @@ pub struct Config {
     pub vlan_tracking: bool,
     /// How long a flow may be silent.
     pub timeouts: Timeouts,
+    /// The longest IP packet, in bytes, that an edit may make: the MTU of the way it goes on.
+    pub max_ip_len: u16,
     /// Bounds on IP fragments (D16).
     pub fragments: DefragLimits,
     /// The seed of the flow table's hash: should be random, so that nobody can construct collisions.
@@ -75,6 +77,7 @@ impl Default for Config {
             midstream: false,
             vlan_tracking: false,
             timeouts: Timeouts::all(Duration::from_secs(30)),
+            max_ip_len: u16::MAX,
             fragments: DefragLimits::default(),
             hash_seed: 0,
         }

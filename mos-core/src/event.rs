@@ -3,7 +3,8 @@
 //! An event is cheap when nobody asked: a flow carries one word of interest, and what a packet raised is ANDed with it.
 
 use crate::reassembly::Span;
-use crate::stack::{FlowCx, PacketCx};
+use crate::stack::{CoreCx, FlowCx, PacketCx};
+use crate::time::Timestamp;
 
 /// One of the two endpoints of a flow. The client sent the first SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,10 +64,10 @@ pub enum Event {
     ConnEnd = 0x400,
 }
 
-/// A set of (hook, event) pairs: what was raised, or what somebody wants to hear.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A set of (hook, event) pairs: what was raised, or what somebody wants to hear; and what else somebody wants of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Interest(u16);
+pub struct Interest(u32);
 
 impl Interest {
     /// Nothing.
@@ -77,11 +78,14 @@ impl Interest {
     pub const BUFFER_SERVER: Self = Self(1 << 13);
     /// Somebody wants to know how the flow ended, once.
     pub const END: Self = Self(1 << 14);
-    /// Somebody wants bytes kept after they were read.
-    pub const HISTORY: Self = Self(1 << 15);
+    /// Somebody wants NEW_DATA with every packet, not once per burst.
+    pub const IMMEDIATE: Self = Self(1 << 15);
+    /// Somebody wants round-trip times measured all the time, not only in the handshake.
+    pub const RTT: Self = Self(1 << 16);
 
-    const SND: u16 = 0x1f;
-    const RCV_SHIFT: u16 = 5;
+    const PKT_IN: u32 = 1;
+    const SND: u32 = 0x1f;
+    const RCV_SHIFT: u32 = 5;
     const ORDER: [Event; 5] = [Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd];
 
     /// The pair of `hook` and `event`; empty if that event is never raised there for a flow.
@@ -178,6 +182,50 @@ impl Interest {
             bits &= bits - 1;
             Some(*event)
         })
+    }
+}
+
+/// What somebody wants to hear of a flow, in the eight bits that its line has room for: enough to tell most packets that
+/// nobody does. Whoever is told looks at the exact [`Interest`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Wanted(u8);
+
+impl Wanted {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// NEW_DATA with every packet.
+    pub const IMMEDIATE: Self = Self(1 << 6);
+    /// Round-trip times.
+    pub const RTT: Self = Self(1 << 7);
+
+    /// What of a set fits.
+    #[inline]
+    #[must_use]
+    pub const fn of(interest: Interest) -> Self {
+        let snd = interest.0 & Interest::SND;
+        let rcv = interest.0 >> Interest::RCV_SHIFT & Interest::SND;
+        let hooks = (snd & Interest::PKT_IN) as u8
+            | ((snd > Interest::PKT_IN) as u8) << 1
+            | ((rcv & Interest::PKT_IN) as u8) << 2
+            | ((rcv > Interest::PKT_IN) as u8) << 3;
+        let buffers = ((interest.0 >> 12 & 0b11) as u8) << 4;
+        let rest = ((interest.0 >> 15 & 0b11) as u8) << 6;
+        Self(hooks | buffers | rest)
+    }
+
+    /// Somebody may read the bytes that `side` receives.
+    #[inline]
+    #[must_use]
+    pub const fn buffer(side: Side) -> Self {
+        Self::of(Interest::buffer(side))
+    }
+
+    /// Whether the sets have something in common.
+    #[inline]
+    #[must_use]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 }
 
@@ -281,13 +329,43 @@ impl EndReason {
     }
 }
 
-/// What the layer above wants of a new flow.
-#[derive(Clone, Copy, Debug)]
+/// What the layer above wants of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// What is to be told.
     pub interest: Interest,
     /// A number that the layer above knows the flow's handlers by.
-    pub table: u8,
+    pub table: u16,
+}
+
+impl Attachment {
+    /// Nobody monitors the flow any more (D27): it stays in the table, so that its packets are no orphans, and costs next to
+    /// nothing.
+    pub const BYPASS: Self = Self { interest: Interest::NONE, table: u16::MAX };
+}
+
+/// Who reads what a side receives, and how much is kept for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The readers, one bit each: bit `n` is reader `n`.
+    pub readers: u16,
+    /// Bytes behind the slowest reader that are to be kept.
+    pub history_bytes: u64,
+    /// The most bytes that any of them wants kept unread or out of order.
+    pub buffer_bytes: u64,
+    /// Somebody counts on what the configuration says, if that is more.
+    pub usual_buffer: bool,
+}
+
+impl Reading {
+    /// Nobody.
+    pub const NOBODY: Self = Self { readers: 0, history_bytes: 0, buffer_bytes: 0, usual_buffer: true };
+
+    /// The most bytes that are kept unread or out of order, where `usual` is what the configuration says.
+    #[must_use]
+    pub fn capacity(self, usual: u64) -> u64 {
+        if self.usual_buffer { usual.max(self.buffer_bytes) } else { self.buffer_bytes }
+    }
 }
 
 /// The layer above, as the stack sees it. The stack is borrowed by the context for as long as a call lasts.
@@ -310,21 +388,23 @@ pub trait Observer {
     /// An IP packet that belongs to no flow.
     fn on_orphan(&mut self, cx: &mut PacketCx<'_>);
 
-    /// Events of a flow that somebody is interested in: `events` holds only pairs of `hook`.
+    /// Events of a flow, all at `hook`. Somebody wants at least one of them, as far as [`Wanted`] can tell.
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest);
 
     /// ERROR for `side`; for those among its readers whose bit is set in `readers`, and for all who read nothing.
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16);
 
-    /// NEW_DATA for `side`.
-    fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side);
+    /// NEW_DATA for `side`. `immediate`: for those who want it with the packet, which is at hand; else for all others, at the
+    /// end of the burst.
+    fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool);
 
     /// The flow is over; all its CONN_END events were raised. Last call with this flow.
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason);
 
-    /// The readers of `side` of flows with handlers `table`, one bit each. Bit `n` is reader `n`.
-    fn readers(&self, table: u8, side: Side) -> u16;
+    /// The time has come that [`CoreCx::wake_at`] was told; it is forgotten now. `until` is how far time is about to move:
+    /// whatever is due by then is to be done in this order of time, one call each.
+    fn on_wakeup(&mut self, cx: &mut CoreCx<'_>, until: Timestamp);
 
-    /// Bytes behind the slowest reader that are to be kept, for flows with handlers `table`.
-    fn history_bytes(&self, table: u8) -> u64;
+    /// Who reads what `side` receives, of flows with handlers `table`.
+    fn reading(&self, table: u16, side: Side) -> Reading;
 }

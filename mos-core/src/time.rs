@@ -12,6 +12,9 @@ impl Timestamp {
     /// The epoch itself.
     pub const ZERO: Self = Self(0);
 
+    /// The end of time.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// The point `nanos` nanoseconds after the epoch.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

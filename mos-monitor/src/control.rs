@@ -1,24 +1,53 @@
-//! What callbacks may ask of their core, besides what concerns the flow at hand: open and close monitors.
+//! The sockets of a core, and what callbacks may ask of it: open and close monitors, change what flows are watched for, set
+//! timers.
 
+use mos_core::event::{Event, Hook, Side};
 use mos_core::flow::FlowId;
 use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
+use mos_core::time::Timestamp;
 
+use crate::event::{EventId, Forest, is_raised_at};
+use crate::handler::{AtCoreTimer, AtTimer, Handler, Registers};
 use crate::monitor::StreamMonitor;
 use crate::raw::AnyRaw;
+use crate::sets::Member;
+use crate::table::{Change, Place};
+use crate::timer::{Timer, TimerId, Timers};
 use crate::{Monitor, RawMonitor};
 
 /// What a descriptor stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Socket {
-    /// MOS_SOCK_MONITOR_STREAM: a monitor, by its index and its place in the order of creation.
-    Stream { index: u8, order: u64 },
-    /// MOS_SOCK_MONITOR_RAW.
+    /// The core's own: it belongs to nobody else.
+    Internal,
+    /// MOS_SOCK_MONITOR_STREAM.
+    Stream(Member),
+    /// MOS_SOCK_MONITOR_RAW, by its place in the order of creation.
     Raw { order: u64 },
     /// MOS_SOCK_MONITOR_STREAM_ACTIVE: one flow as one monitor sees it.
-    Active { index: u8, order: u64, flow: FlowId },
+    Active { member: Member, flow: FlowId },
+    /// MOS_SOCK_STREAM without a connection.
+    EndHost,
+    /// A timer: no socket at all.
+    Timer,
 }
 
-/// Why a monitor was not opened.
+/// The kinds of sockets, with mOS's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum SocketKind {
+    /// MOS_SOCK_MONITOR_STREAM: a monitor of flows.
+    MonitorStream = 3,
+    /// MOS_SOCK_STREAM: an end host's.
+    Stream = 4,
+    /// MOS_SOCK_MONITOR_STREAM_ACTIVE: one flow of a monitor.
+    MonitorStreamActive = 6,
+    /// MOS_SOCK_MONITOR_RAW: a monitor of packets.
+    MonitorRaw = 7,
+}
+
+/// Why a socket was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -28,35 +57,153 @@ pub enum OpenError {
         /// The most there can be.
         most: usize,
     },
+    /// EACCES: the core was shut down.
+    #[error("the core was shut down")]
+    ShutDown,
 }
 
-/// Why a socket was not closed.
+/// Why a socket was not closed. The names are those that `mtcp_close` gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
+    /// EACCES: the core was shut down.
+    #[error("the core was shut down")]
+    ShutDown,
+    /// EAGAIN: too much was asked for in one callback; the socket is still open, and can be closed in the next.
+    #[error("the socket cannot be closed now: a callback can ask for {MAX_COMMANDS} things at most")]
+    Again,
     /// EBADF: nothing is open under this descriptor, or not any more.
     #[error("{0}")]
     BadDescriptor(#[from] BadDescriptor),
+    /// EINVAL: the socket is the core's own.
+    #[error("the socket is the core's own")]
+    Internal,
+    /// ENOTCONN: the stream socket has no connection, or none any more. It is closed all the same.
+    #[error("the socket is not connected")]
+    NotConnected,
+    /// ENOTSOCK: what is open under this descriptor is no socket: a timer is cancelled, not closed.
+    #[error("a timer is no socket: it is cancelled, not closed")]
+    NotSocket,
+}
+
+impl CloseError {
+    /// The number of the error on Linux.
+    #[must_use]
+    pub fn errno(self) -> i32 {
+        match self {
+            Self::BadDescriptor(_) => 9,
+            Self::Again => 11,
+            Self::ShutDown => 13,
+            Self::Internal => 22,
+            Self::NotSocket => 88,
+            Self::NotConnected => 107,
+        }
+    }
+}
+
+/// Why what is told of a flow was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// EACCES: the core was shut down.
+    #[error("the core was shut down")]
+    ShutDown,
+    /// EAGAIN: too much was asked for in one callback.
+    #[error("a callback can ask for {MAX_COMMANDS} things at most")]
+    Again,
+    /// EBADF: nothing is open under this descriptor, or not any more.
+    #[error("{0}")]
+    BadDescriptor(#[from] BadDescriptor),
+    /// EINVAL: the socket is not that of a monitor of flows, or of one of its flows.
+    #[error("the socket is not that of a stream monitor or of one of its flows")]
+    WrongKind,
+    /// EINVAL: the event or the handler belongs to another monitor.
+    #[error("{0} is not one of this monitor's events, or the handler is another monitor's")]
+    Foreign(EventId),
+    /// EINVAL: the event is never raised at that hook.
+    #[error("{event} is never raised at {hook:?}")]
+    WrongHook {
+        /// The event.
+        event: EventId,
+        /// The hook.
+        hook: Hook,
+    },
+}
+
+/// Why a timer was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimerError {
+    /// EACCES: the core was shut down.
+    #[error("the core was shut down")]
+    ShutDown,
+    /// ENFILE: there are no descriptors left.
+    #[error("there are no descriptors left for another timer")]
+    TooMany,
+    /// EBADF: nothing is open under this descriptor, or not any more.
+    #[error("{0}")]
+    BadDescriptor(#[from] BadDescriptor),
+    /// EINVAL: the handler belongs to another monitor, or the socket is not that of a stream monitor.
+    #[error("the handler is not one of this socket's monitor")]
+    Foreign,
 }
 
 /// The most stream monitors of one core.
 pub(crate) const MAX_MONITORS: usize = 16;
 
+/// So much can be asked for in one callback. (Closing the flow at hand always can.)
+pub const MAX_COMMANDS: usize = 1024;
+
 pub(crate) enum Command {
-    OpenStream { index: u8, order: u64, monitor: Box<dyn StreamMonitor> },
-    OpenRaw { order: u64, monitor: Box<dyn AnyRaw> },
+    OpenStream {
+        member: Member,
+        monitor: Box<dyn StreamMonitor>,
+    },
+    OpenRaw {
+        order: u64,
+        monitor: Box<dyn AnyRaw>,
+    },
     Close(Socket),
+    /// A change of what a monitor wants: of one flow, or of those to come.
+    Change(Member, Option<FlowId>, Change),
+}
+
+/// What the control knows of an open monitor.
+#[derive(Debug)]
+struct Known {
+    owner: u64,
+    forest: Forest,
 }
 
 /// The sockets of a core, and what was asked of it since the last callback returned. All of it takes effect before the
-/// next callback.
-#[derive(Default)]
+/// next callback; what a dispatch is doing with the flow at hand, it does to its end.
 pub struct Control {
-    sockets: DescriptorTable<Socket>,
-    /// One bit for each index of a stream monitor that is taken.
-    taken: u16,
+    pub(crate) sockets: DescriptorTable<Socket>,
+    pub(crate) timers: Timers,
+    internal: Descriptor,
+    /// By index of stream monitors.
+    known: [Option<Known>; MAX_MONITORS],
     next_order: u64,
     pub(crate) commands: Vec<Command>,
+    pub(crate) now: Timestamp,
+    pub(crate) is_shut_down: bool,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        let mut sockets = DescriptorTable::default();
+        let internal = sockets.open(Socket::Internal).expect("a new table has room");
+        Self {
+            sockets,
+            timers: Timers::default(),
+            internal,
+            known: [const { None }; MAX_MONITORS],
+            next_order: 0,
+            commands: Vec::new(),
+            now: Timestamp::ZERO,
+            is_shut_down: false,
+        }
+    }
 }
 
 impl std::fmt::Debug for Control {
@@ -66,20 +213,36 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
+    /// The time: that of the packet or of the timer.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The core's own descriptor, which cannot be closed.
+    #[must_use]
+    pub fn internal(&self) -> Descriptor {
+        self.internal
+    }
+
     /// Opens a MOS_SOCK_MONITOR_STREAM: it sees flows that begin from now on.
     ///
     /// # Errors
     ///
-    /// [`OpenError::TooMany`] if the core has as many monitors as it can have.
+    /// [`OpenError::TooMany`] if the core has as many monitors as it can have; [`OpenError::ShutDown`].
     pub fn open<S: 'static, F: Default + 'static>(&mut self, monitor: Monitor<S, F>) -> Result<Descriptor, OpenError> {
-        let index = self.taken.trailing_ones() as u8;
-        if usize::from(index) >= MAX_MONITORS {
+        let Some(index) = self.known.iter().position(Option::is_none) else {
             return Err(OpenError::TooMany { most: MAX_MONITORS });
+        };
+        let member = Member { index: index as u8, order: self.next_order };
+        let descriptor = self.register_socket(Socket::Stream(member))?;
+        self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
+        for (timer, handler) in monitor.first_timers() {
+            // The descriptors have just been enough for the monitor itself; without one for its timer, that does not fire.
+            let set = self.timers.set(&mut self.sockets, member, handler, None, timer);
+            debug_assert!(set.is_some(), "no descriptors left for a timer");
         }
-        let order = self.next_order;
-        let descriptor = self.register(Socket::Stream { index, order })?;
-        self.taken |= 1 << index;
-        self.commands.push(Command::OpenStream { index, order, monitor: Box::new(monitor) });
+        self.commands.push(Command::OpenStream { member, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
 
@@ -87,47 +250,301 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// [`OpenError::TooMany`] if there are no descriptors left.
+    /// [`OpenError::TooMany`] if there are no descriptors left; [`OpenError::ShutDown`].
     pub fn open_raw<S: 'static>(&mut self, monitor: RawMonitor<S>) -> Result<Descriptor, OpenError> {
         let order = self.next_order;
-        let descriptor = self.register(Socket::Raw { order })?;
+        let descriptor = self.register_socket(Socket::Raw { order })?;
         self.commands.push(Command::OpenRaw { order, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
 
-    fn register(&mut self, socket: Socket) -> Result<Descriptor, OpenError> {
+    /// Opens a MOS_SOCK_STREAM, which is not connected.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::TooMany`] if there are no descriptors left; [`OpenError::ShutDown`].
+    pub fn open_stream(&mut self) -> Result<Descriptor, OpenError> {
+        self.register_socket(Socket::EndHost)
+    }
+
+    fn register_socket(&mut self, socket: Socket) -> Result<Descriptor, OpenError> {
+        if self.is_shut_down {
+            return Err(OpenError::ShutDown);
+        }
         let descriptor = self.sockets.open(socket).ok_or(OpenError::TooMany { most: MAX_MONITORS })?;
         self.next_order += 1;
         Ok(descriptor)
     }
 
+    /// What kind of socket a descriptor names. `None` if it is no socket that a program has opened.
+    #[must_use]
+    pub fn kind(&self, descriptor: Descriptor) -> Option<SocketKind> {
+        match self.sockets.get(descriptor).ok()? {
+            Socket::Stream(_) => Some(SocketKind::MonitorStream),
+            Socket::Raw { .. } => Some(SocketKind::MonitorRaw),
+            Socket::Active { .. } => Some(SocketKind::MonitorStreamActive),
+            Socket::EndHost => Some(SocketKind::Stream),
+            Socket::Internal | Socket::Timer => None,
+        }
+    }
+
     /// mtcp_close. For a monitor: none of its callbacks runs any more, not even later in the dispatch at hand; its state
     /// and that of its flows is dropped; the traffic is not touched. For one flow of a monitor: that monitor hears no more
-    /// of that flow.
+    /// of that flow. For a stream socket: it is gone.
     ///
     /// # Errors
     ///
-    /// [`CloseError::BadDescriptor`] if nothing is open under `descriptor`.
+    /// See [`CloseError`].
     pub fn close(&mut self, descriptor: Descriptor) -> Result<(), CloseError> {
-        let socket = self.sockets.close(descriptor)?;
-        if let Socket::Stream { index, .. } = socket {
-            self.taken &= !(1 << index);
+        if self.is_shut_down {
+            return Err(CloseError::ShutDown);
         }
-        self.commands.push(Command::Close(socket));
+        let socket = *self.sockets.get(descriptor)?;
+        match socket {
+            Socket::Internal => return Err(CloseError::Internal),
+            Socket::Timer => return Err(CloseError::NotSocket),
+            Socket::EndHost => {
+                self.sockets.close(descriptor)?;
+                return Err(CloseError::NotConnected);
+            }
+            Socket::Stream(_) | Socket::Raw { .. } | Socket::Active { .. } => {}
+        }
+        if self.commands.len() >= MAX_COMMANDS {
+            return Err(CloseError::Again);
+        }
+        self.close_monitor(descriptor, socket);
         Ok(())
     }
 
-    pub(crate) fn get(&self, descriptor: Descriptor) -> Result<Socket, BadDescriptor> {
-        self.sockets.get(descriptor).copied()
+    fn close_monitor(&mut self, descriptor: Descriptor, socket: Socket) {
+        // It was looked up a moment ago.
+        let _ = self.sockets.close(descriptor);
+        if let Socket::Stream(member) = socket {
+            self.known[usize::from(member.index)] = None;
+        }
+        self.commands.push(Command::Close(socket));
+    }
+
+    /// `member` hears no more of the flow; `socket` is its descriptor for it, if one was made.
+    pub(crate) fn leave(&mut self, member: Member, flow: FlowId, socket: &mut Option<Descriptor>) {
+        if let Some(descriptor) = socket.take() {
+            self.release(descriptor);
+        }
+        self.commands.push(Command::Close(Socket::Active { member, flow }));
+    }
+
+    /// Which monitor a descriptor is of, and which of its flows, if it names one.
+    pub(crate) fn target(&self, descriptor: Descriptor) -> Result<(Member, Option<FlowId>), ControlError> {
+        if self.is_shut_down {
+            return Err(ControlError::ShutDown);
+        }
+        match *self.sockets.get(descriptor)? {
+            Socket::Stream(member) => Ok((member, None)),
+            Socket::Active { member, flow } => Ok((member, Some(flow))),
+            _ => Err(ControlError::WrongKind),
+        }
+    }
+
+    /// Lets `handler` be called for `event`: for one flow, or, if `descriptor` is a monitor's, for all that begin later. One
+    /// that was registered there before is replaced.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn register<At: Registers>(
+        &mut self,
+        descriptor: Descriptor,
+        event: impl Into<EventId>,
+        handler: Handler<At>,
+    ) -> Result<(), ControlError> {
+        let (member, flow) = self.target(descriptor)?;
+        self.register_for(member, flow, event.into(), handler)
+    }
+
+    /// Lets nothing be called for `event` at `hook` any more.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn deregister(
+        &mut self,
+        descriptor: Descriptor,
+        hook: Hook,
+        event: impl Into<EventId>,
+    ) -> Result<(), ControlError> {
+        let (member, flow) = self.target(descriptor)?;
+        self.deregister_for(member, flow, hook, event.into())
+    }
+
+    /// MOS_STOP_MON: nothing of `side` is told any more. When nothing of either is, a flow is left altogether.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn stop_side(&mut self, descriptor: Descriptor, side: Side) -> Result<(), ControlError> {
+        self.change(descriptor, Change::Stop(side as u8))
+    }
+
+    /// MOS_CLIBUF, MOS_SVRBUF: whether what `side` receives is kept to be read: from the next byte on.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn set_buffer(&mut self, descriptor: Descriptor, side: Side, reads: bool) -> Result<(), ControlError> {
+        self.change(descriptor, Change::Buffer(side as u8, reads))
+    }
+
+    /// MOS_CLIBUF, MOS_SVRBUF: how many bytes of what `side` receives are kept unread at most.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn set_buffer_bytes(&mut self, descriptor: Descriptor, side: Side, bytes: u64) -> Result<(), ControlError> {
+        self.change(descriptor, Change::BufferBytes(side as u8, bytes))
+    }
+
+    fn change(&mut self, descriptor: Descriptor, change: Change) -> Result<(), ControlError> {
+        let (member, flow) = self.target(descriptor)?;
+        self.change_for(member, flow, change)
+    }
+
+    pub(crate) fn register_for<At: Registers>(
+        &mut self,
+        member: Member,
+        flow: Option<FlowId>,
+        event: EventId,
+        handler: Handler<At>,
+    ) -> Result<(), ControlError> {
+        let known = self.known(member)?;
+        if known.owner != handler.owner || !known.forest.knows(event) {
+            return Err(ControlError::Foreign(event));
+        }
+        check_place::<At>(&known.forest, event)?;
+        self.change_for(member, flow, Change::Handler(At::HOOK.into(), event, Some(handler.index)))
+    }
+
+    pub(crate) fn deregister_for(
+        &mut self,
+        member: Member,
+        flow: Option<FlowId>,
+        hook: Hook,
+        event: EventId,
+    ) -> Result<(), ControlError> {
+        let known = self.known(member)?;
+        if !known.forest.knows(event) {
+            return Err(ControlError::Foreign(event));
+        }
+        if !is_raised_at(known.forest.root(event), hook) {
+            return Err(ControlError::WrongHook { event, hook });
+        }
+        self.change_for(member, flow, Change::Handler(Place::from(hook), event, None))
+    }
+
+    pub(crate) fn change_for(
+        &mut self,
+        member: Member,
+        flow: Option<FlowId>,
+        change: Change,
+    ) -> Result<(), ControlError> {
+        if self.is_shut_down {
+            return Err(ControlError::ShutDown);
+        }
+        if self.commands.len() >= MAX_COMMANDS {
+            return Err(ControlError::Again);
+        }
+        self.commands.push(Command::Change(member, flow, change));
+        Ok(())
+    }
+
+    fn known(&self, member: Member) -> Result<&Known, ControlError> {
+        // A callback may have closed its own monitor.
+        self.known[usize::from(member.index)].as_ref().ok_or(ControlError::BadDescriptor(BadDescriptor))
+    }
+
+    /// Sets a timer for the core, of the monitor that is open under `descriptor`.
+    ///
+    /// # Errors
+    ///
+    /// See [`TimerError`].
+    pub fn set_timer(
+        &mut self,
+        descriptor: Descriptor,
+        timer: Timer,
+        handler: Handler<AtCoreTimer>,
+    ) -> Result<TimerId, TimerError> {
+        match *self.sockets.get(descriptor)? {
+            Socket::Stream(member) => self.set_timer_for(member, None, timer, handler.owner, handler.index),
+            _ => Err(TimerError::Foreign),
+        }
+    }
+
+    /// Takes back a timer of the monitor that is open under `descriptor`. False if it has fired for the last time.
+    pub fn cancel_timer(&mut self, descriptor: Descriptor, timer: TimerId) -> bool {
+        match self.sockets.get(descriptor) {
+            Ok(&Socket::Stream(member) | &Socket::Active { member, .. }) => {
+                self.timers.cancel(&mut self.sockets, member, timer)
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn set_flow_timer(
+        &mut self,
+        member: Member,
+        flow: FlowId,
+        timer: Timer,
+        handler: Handler<AtTimer>,
+    ) -> Result<TimerId, TimerError> {
+        self.set_timer_for(member, Some(flow), timer, handler.owner, handler.index)
+    }
+
+    fn set_timer_for(
+        &mut self,
+        member: Member,
+        flow: Option<FlowId>,
+        timer: Timer,
+        owner: u64,
+        handler: u32,
+    ) -> Result<TimerId, TimerError> {
+        if self.is_shut_down {
+            return Err(TimerError::ShutDown);
+        }
+        let known = self.known[usize::from(member.index)].as_ref().ok_or(BadDescriptor)?;
+        if known.owner != owner {
+            return Err(TimerError::Foreign);
+        }
+        self.timers.set(&mut self.sockets, member, handler, flow, timer).ok_or(TimerError::TooMany)
+    }
+
+    /// Whether `socket` was closed since the last callback returned.
+    pub(crate) fn closes(&self, socket: Socket) -> bool {
+        self.commands.iter().any(|command| matches!(command, Command::Close(closed) if *closed == socket))
+    }
+
+    /// Whether anything is to be done before the next callback.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.commands.is_empty() && !self.timers.changed
+    }
+
+    pub(crate) fn get(&self, descriptor: Descriptor) -> Option<Socket> {
+        self.sockets.get(descriptor).ok().copied()
     }
 
     /// A descriptor for one flow of a monitor.
-    pub(crate) fn open_active(&mut self, index: u8, order: u64, flow: FlowId) -> Option<Descriptor> {
-        self.sockets.open(Socket::Active { index, order, flow })
+    pub(crate) fn open_active(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
+        self.sockets.open(Socket::Active { member, flow })
     }
 
     /// The flow or its monitor is gone: its descriptor names nothing any more.
-    pub(crate) fn release_active(&mut self, descriptor: Descriptor) {
+    pub(crate) fn release(&mut self, descriptor: Descriptor) {
         let _ = self.sockets.close(descriptor);
     }
+}
+
+/// Whether `event` can be registered at a place.
+pub(crate) fn check_place<At: Registers>(forest: &Forest, event: EventId) -> Result<(), ControlError> {
+    let root = forest.root(event);
+    let fits = is_raised_at(root, At::HOOK) && At::ONLY.is_none_or(|only: Event| only == root);
+    if fits { Ok(()) } else { Err(ControlError::WrongHook { event, hook: At::HOOK }) }
 }

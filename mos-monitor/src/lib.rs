@@ -29,21 +29,46 @@
 //! # Ok::<(), mos_monitor::OpenError>(())
 //! ```
 
+mod conn;
 mod context;
 mod control;
 mod core;
+mod dispatch;
+mod edit;
+mod event;
+mod guard;
+mod handler;
 mod monitor;
+mod monitors;
+mod packet;
+mod program;
 mod raw;
+mod sets;
 mod table;
+mod timer;
 
-pub use context::{Conn, DataCx, EndCx, ErrorCx, OrphanCx, RcvCx, SndCx};
-pub use control::{CloseError, Control, OpenError};
+pub use conn::{Conn, WithPacket};
+pub use context::{
+    CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, PacketEventCx, RaiseError, RawCx, RcvCx, SndCx, TimerCx,
+};
+pub use control::{CloseError, Control, ControlError, MAX_COMMANDS, OpenError, SocketKind, TimerError};
 pub use core::Core;
+pub use edit::{Edit, Rewriting};
+pub use event::{EventId, FilterKey, UserEvent};
+pub use guard::CallbackTimes;
+pub use handler::{AtCoreTimer, AtData, AtEnd, AtError, AtFilter, AtRcv, AtSnd, AtTimer, Handler, Registers};
 pub use monitor::Monitor;
-pub use raw::{RawCx, RawMonitor};
+pub use packet::{LastPacket, PacketCopy, PacketInfo};
+pub use raw::RawMonitor;
+pub use timer::{Clock, Timer, TimerId};
 
 pub use mos_core::event::{EndReason, ErrorReason, Event, Hook, Side};
 pub use mos_core::filter::{Filter, FilterError};
+pub use mos_core::reassembly::Span;
 pub use mos_core::socket::Descriptor;
-pub use mos_core::stack::{Chunk, Chunks, HalfInfo, PacketView, PeekError};
+pub use mos_core::stack::{
+    AlterError, BufInfo, Chunk, Chunks, HalfInfo, Outgoing, PacketView, PeekError, Rtt, SendError, Way,
+};
 pub use mos_core::tcp::TcpState;
+pub use mos_core::wire::edit::{Checksums, EditError, Layer};
+pub use mos_core::wire::{Rewrite, SeqNum, TcpFlags, TcpSegment};

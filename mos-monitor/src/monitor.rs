@@ -2,25 +2,44 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use mos_core::event::{EndReason, ErrorReason, Event, Hook, Interest, Side};
+use mos_core::event::{EndReason, ErrorReason, Event, Hook, Side};
 use mos_core::filter::Filter;
 use mos_core::socket::Descriptor;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
-use crate::context::{Conn, DataCx, EndCx, ErrorCx, OrphanCx, RcvCx, SndCx};
-use crate::control::Control;
+use crate::conn::Conn;
+use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, Raising, RcvCx, SndCx, TimerCx};
+use crate::control::{Control, Socket, check_place};
+use crate::event::{EventId, FilterKey, Forest, UserEvent};
+use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
+use crate::program::Raised;
+use crate::raw::PacketHandlers;
+use crate::sets::Member;
+use crate::table::{Change, Settings};
+use crate::timer::{Armed, Timer};
 
-type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>;
-type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>;
-type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>;
-type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>;
+/// A callback, with the place it was made for.
+enum Callback<S, F> {
+    Snd(Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>),
+    Rcv(Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>),
+    Data(Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>),
+    Error(Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>),
+    Timer(Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>),
+    CoreTimer(Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>),
+}
+
+type EventFilter<S, F> = Box<dyn FnMut(&mut FilterCx<'_, '_, S, F>) -> bool>;
 type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
-type OnOrphan<S> = Box<dyn FnMut(&mut OrphanCx<'_, S>)>;
 type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
 
-/// The number of events that both packet hooks have.
-const HOOKED: usize = 5;
+/// A number that no other monitor of the process has.
+pub(crate) fn next_owner() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A monitor of flows: what to do on which event. `S` is its state on this core, `F` its state of each flow, made with
 /// `Default` when the flow begins and dropped when it ends.
@@ -28,21 +47,21 @@ const HOOKED: usize = 5;
 /// One callback per hook and event: registering again replaces it. Only what is registered costs anything.
 pub struct Monitor<S = (), F = ()> {
     name: String,
+    owner: u64,
     state: S,
     /// By the slot of the flow.
     flows: Vec<Option<PerFlow<F>>>,
-    interest: Interest,
-    /// Whether the bytes that each side receives are kept for reading, if that was said.
-    buffers: [Option<bool>; 2],
-    history_bytes: u64,
+    /// What flows begin with.
+    settings: Settings,
+    forest: Forest,
+    /// By user event; those without one are raised.
+    filters: Vec<Option<EventFilter<S, F>>>,
+    callbacks: Vec<Callback<S, F>>,
+    timers: Vec<(Timer, u32)>,
     accept: Option<Accept>,
-    orphan_filter: Option<Filter>,
-    on_snd: [Option<OnSnd<S, F>>; HOOKED],
-    on_rcv: [Option<OnRcv<S, F>>; HOOKED],
-    on_new_data: Option<OnData<S, F>>,
-    on_error: Option<OnError<S, F>>,
     on_end: Option<OnEnd<S, F>>,
-    on_orphan: Option<OnOrphan<S>>,
+    orphan_filter: Option<Filter>,
+    orphans: PacketHandlers<S>,
 }
 
 /// What a monitor has of a flow.
@@ -53,28 +72,28 @@ struct PerFlow<F> {
 
 impl<S, F> std::fmt::Debug for Monitor<S, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Monitor").field("name", &self.name).field("interest", &self.interest).finish_non_exhaustive()
+        f.debug_struct("Monitor").field("name", &self.name).field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// A monitor that does nothing yet. `state` is that of this core.
     pub fn new(name: impl Into<String>, state: S) -> Self {
+        let owner = next_owner();
         Self {
             name: name.into(),
+            owner,
             state,
             flows: Vec::new(),
-            interest: Interest::NONE,
-            buffers: [None; 2],
-            history_bytes: 0,
+            settings: Settings::default(),
+            forest: Forest::new(owner),
+            filters: Vec::new(),
+            callbacks: Vec::new(),
+            timers: Vec::new(),
             accept: None,
-            orphan_filter: None,
-            on_snd: [const { None }; HOOKED],
-            on_rcv: [const { None }; HOOKED],
-            on_new_data: None,
-            on_error: None,
             on_end: None,
-            on_orphan: None,
+            orphan_filter: None,
+            orphans: PacketHandlers::new(Event::Orphan),
         }
     }
 
@@ -86,26 +105,53 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 
     /// Nobody reads the bytes that `side` receives (MOS_CLIBUF = 0 or MOS_SVRBUF = 0).
     #[must_use]
-    pub fn without_buffer(mut self, side: Side) -> Self {
-        self.buffers[side as usize] = Some(false);
-        self
+    pub fn without_buffer(self, side: Side) -> Self {
+        self.with(Change::Buffer(side as u8, false))
     }
 
     /// The bytes that `side` receives are read, though not by [`Self::on_new_data`]: what is not taken in time is kept, up to
     /// the receive buffer, and then given up with an ERROR. With [`Self::on_new_data`] both sides are buffered anyway.
     #[must_use]
-    pub fn with_buffer(mut self, side: Side) -> Self {
-        self.buffers[side as usize] = Some(true);
-        self
+    pub fn with_buffer(self, side: Side) -> Self {
+        self.with(Change::Buffer(side as u8, true))
+    }
+
+    /// Of what `side` receives, up to `bytes` are kept unread or out of order, whatever the configuration says. If several
+    /// monitors read, the largest buffer counts.
+    #[must_use]
+    pub fn buffer_bytes(self, side: Side, bytes: u64) -> Self {
+        self.with(Change::BufferBytes(side as u8, bytes))
     }
 
     /// Keeps up to `bytes` of each direction after they were taken: for `ppeek` behind the cursor, and so that
     /// retransmissions of them with other bytes are found. Costs a copy of every byte.
     #[must_use]
-    pub fn keep_history(mut self, bytes: u64) -> Self {
-        self.history_bytes = bytes;
-        let history = if bytes > 0 { Interest::HISTORY } else { Interest::NONE };
-        self.interest = self.interest.without(Interest::HISTORY).or(history);
+    pub fn keep_history(self, bytes: u64) -> Self {
+        self.with(Change::History(bytes))
+    }
+
+    /// NEW_DATA comes with the packet that brought it, which is at hand then and can still be dropped; not once per burst.
+    /// Other monitors pay nothing for it.
+    #[must_use]
+    pub fn immediate(self) -> Self {
+        self.with(Change::Immediate(true))
+    }
+
+    /// Round-trip times are measured all the time, not only in the handshake.
+    #[must_use]
+    pub fn measure_rtt(mut self) -> Self {
+        self.settings.measures_rtt = true;
+        self
+    }
+
+    /// Nothing of `side` is told (MOS_STOP_MON).
+    #[must_use]
+    pub fn without_side(self, side: Side) -> Self {
+        self.with(Change::Stop(side as u8))
+    }
+
+    fn with(mut self, change: Change) -> Self {
+        self.settings.apply(change);
         self
     }
 
@@ -129,17 +175,108 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         self.orphan_filter = Some(filter);
         self
     }
+}
 
+/// User-defined events.
+impl<S: 'static, F: Default + 'static> Monitor<S, F> {
+    /// Defines an event (mtcp_define_event): it happens, at every place where somebody has registered it, when `parent` does
+    /// and `filter` says so. `parent` is built in or was defined on this monitor; nesting has no limit. The filter is asked once
+    /// each time its parent happens, if somebody has registered the event or one below it.
+    ///
+    /// # Panics
+    ///
+    /// If `parent` is ORPHAN (see [`Self::define_orphan`]) or another monitor's.
+    pub fn define(
+        &mut self,
+        parent: impl Into<EventId>,
+        filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
+    ) -> UserEvent {
+        self.define_event(parent.into(), Some(Box::new(filter)), None)
+    }
+
+    /// Defines an event by a function that serves many, told apart by `key`: the same parent and key give the same event.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::define`].
+    pub fn define_keyed(
+        &mut self,
+        parent: impl Into<EventId>,
+        key: FilterKey,
+        filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
+    ) -> UserEvent {
+        let parent = parent.into();
+        match self.forest.find(parent, &key) {
+            Some(event) => event,
+            None => self.define_event(parent, Some(Box::new(filter)), Some(key)),
+        }
+    }
+
+    /// Allocates an event below `parent` (mtcp_alloc_event): it happens when `parent` does and a filter has raised it in the same
+    /// walk ([`FilterCx::raise`]): that of `parent`, or of an event below it. It comes after those that are defined.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::define`].
+    pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
+        self.define_event(parent.into(), None, None)
+    }
+
+    fn define_event(
+        &mut self,
+        parent: EventId,
+        filter: Option<EventFilter<S, F>>,
+        key: Option<FilterKey>,
+    ) -> UserEvent {
+        assert!(self.forest.knows(parent), "{parent} is not one of this monitor's events");
+        assert!(
+            self.forest.root(parent) != Event::Orphan,
+            "packets without a flow have events of their own: see define_orphan"
+        );
+        let event = self.forest.define(parent, filter.is_none(), key);
+        self.filters.push(filter);
+        event
+    }
+
+    /// Defines an event of packets without a flow: it happens when `parent` (ORPHAN, or an event defined below it) does and
+    /// `filter` says so.
+    ///
+    /// # Panics
+    ///
+    /// If `parent` is neither.
+    pub fn define_orphan(
+        &mut self,
+        parent: impl Into<EventId>,
+        filter: impl FnMut(&mut OrphanCx<'_, S>) -> bool + 'static,
+    ) -> UserEvent {
+        self.orphans.define(parent.into(), Some(Box::new(filter)))
+    }
+
+    /// Allocates an event of packets without a flow, to be raised by the filter of `parent` or of an event below it.
+    ///
+    /// # Panics
+    ///
+    /// If `parent` is neither ORPHAN nor an event defined below it.
+    pub fn alloc_orphan(&mut self, parent: impl Into<EventId>) -> UserEvent {
+        self.orphans.define(parent.into(), None)
+    }
+}
+
+/// Callbacks.
+impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// `event` at the SND hook.
     ///
     /// # Panics
     ///
     /// If `event` is never raised there: NEW_DATA, ERROR and ORPHAN have registrations of their own.
     #[must_use]
-    pub fn on_snd(mut self, event: Event, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Self {
-        self.on_snd[registered_at(event)] = Some(Box::new(callback));
-        self.interest = self.interest.or(Interest::of(Hook::Snd, event));
-        self
+    pub fn on_snd(
+        mut self,
+        event: impl Into<EventId>,
+        callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static,
+    ) -> Self {
+        let handler = self.snd_handler(callback);
+        self.register(event, handler)
     }
 
     /// `event` at the RCV hook.
@@ -148,26 +285,55 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     ///
     /// If `event` is never raised there: NEW_DATA, ERROR and ORPHAN have registrations of their own.
     #[must_use]
-    pub fn on_rcv(mut self, event: Event, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Self {
-        self.on_rcv[registered_at(event)] = Some(Box::new(callback));
-        self.interest = self.interest.or(Interest::of(Hook::Rcv, event));
-        self
+    pub fn on_rcv(
+        mut self,
+        event: impl Into<EventId>,
+        callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static,
+    ) -> Self {
+        let handler = self.rcv_handler(callback);
+        self.register(event, handler)
     }
 
     /// NEW_DATA: once per flow, side and burst, if the readable part grew.
     #[must_use]
-    pub fn on_new_data(mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Self {
-        self.on_new_data = Some(Box::new(callback));
-        self.interest = self.interest.or(Interest::of(Hook::Null, Event::NewData));
-        self
+    pub fn on_new_data(self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Self {
+        self.on_data_event(Event::NewData, callback)
+    }
+
+    /// An event defined below NEW_DATA.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[must_use]
+    pub fn on_data_event(
+        mut self,
+        event: impl Into<EventId>,
+        callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static,
+    ) -> Self {
+        let handler = self.data_handler(callback);
+        self.register(event, handler)
     }
 
     /// ERROR.
     #[must_use]
-    pub fn on_error(mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Self {
-        self.on_error = Some(Box::new(callback));
-        self.interest = self.interest.or(Interest::of(Hook::Null, Event::Error));
-        self
+    pub fn on_error(self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Self {
+        self.on_error_event(Event::Error, callback)
+    }
+
+    /// An event defined below ERROR.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[must_use]
+    pub fn on_error_event(
+        mut self,
+        event: impl Into<EventId>,
+        callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static,
+    ) -> Self {
+        let handler = self.error_handler(callback);
+        self.register(event, handler)
     }
 
     /// CONN_END at any hook: once per flow, with the reason, after all else.
@@ -175,85 +341,173 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     #[must_use]
     pub fn on_end(mut self, callback: impl FnMut(&mut EndCx<'_, '_, S, F>) + 'static) -> Self {
         self.on_end = Some(Box::new(callback));
-        self.interest = self.interest.or(Interest::END);
+        self.settings.wants_end = true;
         self
     }
 
     /// ORPHAN: every IP packet that belongs to no flow.
     #[must_use]
-    pub fn on_orphan(mut self, callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static) -> Self {
-        self.on_orphan = Some(Box::new(callback));
+    pub fn on_orphan(self, callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static) -> Self {
+        self.on_orphan_event(Event::Orphan, callback)
+    }
+
+    /// ORPHAN, or an event defined below it.
+    ///
+    /// # Panics
+    ///
+    /// If `event` is neither.
+    #[must_use]
+    pub fn on_orphan_event(
+        mut self,
+        event: impl Into<EventId>,
+        callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static,
+    ) -> Self {
+        self.orphans.register(event.into(), Box::new(callback));
+        self
+    }
+
+    /// Again and again, from the first frame on, for the whole core.
+    #[must_use]
+    pub fn every(self, period: Duration, callback: impl FnMut(&mut CoreTimerCx<'_, S>) + 'static) -> Self {
+        self.at(Timer::every(period), callback)
+    }
+
+    /// When `timer` fires, for the whole core; it is set when the monitor is opened, or with the first frame after that.
+    #[must_use]
+    pub fn at(mut self, timer: Timer, callback: impl FnMut(&mut CoreTimerCx<'_, S>) + 'static) -> Self {
+        let handler = self.core_timer_handler(callback);
+        self.timers.push((timer, handler.index));
+        self
+    }
+
+    /// Lets `handler` be called for `event` on the flows to come.
+    ///
+    /// # Panics
+    ///
+    /// If the event is never raised there, or is another monitor's, or the handler is.
+    #[must_use]
+    pub fn register<At: Registers>(mut self, event: impl Into<EventId>, handler: Handler<At>) -> Self {
+        let event = event.into();
+        assert!(self.forest.knows(event), "{event} is not one of this monitor's events");
+        assert!(handler.owner == self.owner, "the handler is another monitor's");
+        if check_place::<At>(&self.forest, event).is_err() {
+            let own = "NEW_DATA, ERROR and ORPHAN have registrations of their own";
+            panic!("{event} is never raised at {:?}: {own}", At::HOOK);
+        }
+        self.settings.register(At::HOOK.into(), event, Some(handler.index));
         self
     }
 }
 
-/// The place of an event's callback among those of a packet hook.
-fn place(event: Event) -> Option<usize> {
-    match event {
-        Event::PktIn => Some(0),
-        Event::ConnStart => Some(1),
-        Event::TcpStateChange => Some(2),
-        Event::Rexmit => Some(3),
-        Event::ConnEnd => Some(4),
-        Event::NewData | Event::Error | Event::Orphan => None,
+/// Callbacks to be registered on flows at run time.
+impl<S: 'static, F: Default + 'static> Monitor<S, F> {
+    /// A callback for events at the SND hook.
+    pub fn snd_handler(&mut self, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
+        self.handler(Callback::Snd(Box::new(callback)))
     }
-}
 
-fn registered_at(event: Event) -> usize {
-    place(event).unwrap_or_else(|| {
-        panic!("{event:?} is never raised at SND or RCV: use on_new_data, on_error or on_orphan");
-    })
+    /// A callback for events at the RCV hook.
+    pub fn rcv_handler(&mut self, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
+        self.handler(Callback::Rcv(Box::new(callback)))
+    }
+
+    /// A callback for NEW_DATA.
+    pub fn data_handler(&mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
+        self.handler(Callback::Data(Box::new(callback)))
+    }
+
+    /// A callback for ERROR.
+    pub fn error_handler(&mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Handler<AtError> {
+        self.handler(Callback::Error(Box::new(callback)))
+    }
+
+    /// A callback for timers of flows.
+    pub fn timer_handler(&mut self, callback: impl FnMut(&mut TimerCx<'_, '_, S, F>) + 'static) -> Handler<AtTimer> {
+        self.handler(Callback::Timer(Box::new(callback)))
+    }
+
+    /// A callback for timers of the core.
+    pub fn core_timer_handler(
+        &mut self,
+        callback: impl FnMut(&mut CoreTimerCx<'_, S>) + 'static,
+    ) -> Handler<AtCoreTimer> {
+        self.handler(Callback::CoreTimer(Box::new(callback)))
+    }
+
+    fn handler<At>(&mut self, callback: Callback<S, F>) -> Handler<At> {
+        self.callbacks.push(callback);
+        Handler::new(self.owner, (self.callbacks.len() - 1) as u32)
+    }
+
+    pub(crate) fn owner(&self) -> u64 {
+        self.owner
+    }
+
+    pub(crate) fn forest(&self) -> &Forest {
+        &self.forest
+    }
+
+    pub(crate) fn first_timers(&self) -> Vec<(Timer, u32)> {
+        self.timers.clone()
+    }
 }
 
 /// What the core tells a monitor about an event.
 pub(crate) struct Call<'a, 'b> {
     pub(crate) cx: &'a mut FlowCx<'b>,
     pub(crate) control: &'a mut Control,
-    pub(crate) index: u8,
-    pub(crate) order: u64,
+    pub(crate) member: Member,
     pub(crate) side: Side,
+    pub(crate) hook: Hook,
+    pub(crate) event: EventId,
 }
 
 impl<'a, 'b> Call<'a, 'b> {
     #[inline]
-    fn conn<At>(self, socket: &'a mut Option<Descriptor>, event: Event) -> Conn<'a, 'b, At> {
-        let Self { cx, control, index, order, side } = self;
-        Conn { cx, control, socket, index, order, side, event, at: PhantomData }
+    fn conn<At>(self, socket: &'a mut Option<Descriptor>) -> Conn<'a, 'b, At> {
+        let Self { cx, control, member, side, hook, event } = self;
+        Conn { cx, control, socket, member, side, hook, event, at: PhantomData }
     }
 }
 
 /// A stream monitor of any state types.
 pub(crate) trait StreamMonitor {
-    fn interest(&self) -> Interest;
-    fn history_bytes(&self) -> u64;
+    fn settings(&self) -> &Settings;
+    fn forest(&self) -> &Forest;
     fn state(&self) -> &dyn Any;
+    fn state_mut(&mut self) -> &mut dyn Any;
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool;
     fn attach(&mut self, slot: usize);
     /// The flow is gone. Returns its descriptor, if one was made.
     fn detach(&mut self, slot: usize) -> Option<Descriptor>;
     /// All descriptors of flows.
     fn sockets(&mut self) -> Vec<Descriptor>;
-    fn hook(&mut self, call: Call<'_, '_>, hook: Hook, event: Event);
-    fn new_data(&mut self, call: Call<'_, '_>);
-    fn error(&mut self, call: Call<'_, '_>, reason: ErrorReason);
+    /// An event happens; `reason` is that of an ERROR.
+    fn call(&mut self, handler: u32, call: Call<'_, '_>, reason: Option<ErrorReason>);
+    /// Whether an event happens whose parent does.
+    fn asks(&mut self, event: UserEvent, call: Call<'_, '_>, raised: &mut Raised) -> bool;
     fn end(&mut self, call: Call<'_, '_>, reason: EndReason);
+    fn timer(&mut self, armed: &Armed, call: Call<'_, '_>);
+    fn core_timer(&mut self, armed: &Armed, control: &mut Control);
     fn wants_orphans(&self) -> bool;
-    fn orphan(&mut self, cx: PacketCx<'_>, control: &mut Control);
+    fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control);
 }
 
 impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
-    fn interest(&self) -> Interest {
-        let buffered =
-            Side::BOTH.into_iter().filter(|&side| self.buffers[side as usize].unwrap_or(self.on_new_data.is_some()));
-        buffered.fold(self.interest, |interest, side| interest.or(Interest::buffer(side)))
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    fn history_bytes(&self) -> u64 {
-        self.history_bytes
+    fn forest(&self) -> &Forest {
+        &self.forest
     }
 
     fn state(&self) -> &dyn Any {
         &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut dyn Any {
+        &mut self.state
     }
 
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool {
@@ -275,59 +529,65 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         self.flows.iter_mut().flatten().filter_map(|flow| flow.socket.take()).collect()
     }
 
-    fn hook(&mut self, call: Call<'_, '_>, hook: Hook, event: Event) {
+    #[inline]
+    fn call(&mut self, handler: u32, call: Call<'_, '_>, reason: Option<ErrorReason>) {
         let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        let Some(place) = place(event) else { return };
         let state = &mut self.state;
-        match hook {
-            Hook::Snd => {
-                if let Some(callback) = &mut self.on_snd[place] {
-                    callback(&mut SndCx { state, flow, conn: call.conn(socket, event) });
+        match &mut self.callbacks[handler as usize] {
+            Callback::Snd(callback) => callback(&mut SndCx { state, flow, conn: call.conn(socket) }),
+            Callback::Rcv(callback) => callback(&mut RcvCx { state, flow, conn: call.conn(socket) }),
+            Callback::Data(callback) => callback(&mut DataCx { state, flow, conn: call.conn(socket) }),
+            Callback::Error(callback) => {
+                if let Some(reason) = reason {
+                    callback(&mut ErrorCx { state, flow, conn: call.conn(socket), reason });
                 }
             }
-            Hook::Rcv => {
-                if let Some(callback) = &mut self.on_rcv[place] {
-                    callback(&mut RcvCx { state, flow, conn: call.conn(socket, event) });
-                }
-            }
-            Hook::Null => {}
+            Callback::Timer(_) | Callback::CoreTimer(_) => {}
         }
     }
 
-    fn new_data(&mut self, call: Call<'_, '_>) {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        if let Some(callback) = &mut self.on_new_data {
-            callback(&mut DataCx { state: &mut self.state, flow, conn: call.conn(socket, Event::NewData) });
-        }
-    }
-
-    fn error(&mut self, call: Call<'_, '_>, reason: ErrorReason) {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        if let Some(callback) = &mut self.on_error {
-            callback(&mut ErrorCx { state: &mut self.state, flow, conn: call.conn(socket, Event::Error), reason });
-        }
+    fn asks(&mut self, event: UserEvent, call: Call<'_, '_>, raised: &mut Raised) -> bool {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return false };
+        let Some(filter) = &mut self.filters[event.index()] else { return false };
+        let raising = Raising { forest: &self.forest, evaluated: event, raised };
+        filter(&mut FilterCx { state: &mut self.state, flow, conn: call.conn(socket), raising })
     }
 
     fn end(&mut self, call: Call<'_, '_>, reason: EndReason) {
         let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
         if let Some(callback) = &mut self.on_end {
-            callback(&mut EndCx { state: &mut self.state, flow, conn: call.conn(socket, Event::ConnEnd), reason });
+            callback(&mut EndCx { state: &mut self.state, flow, conn: call.conn(socket), reason });
+        }
+    }
+
+    fn timer(&mut self, armed: &Armed, call: Call<'_, '_>) {
+        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
+        if let Callback::Timer(callback) = &mut self.callbacks[armed.handler as usize] {
+            let (id, missed) = (armed.id, armed.missed);
+            callback(&mut TimerCx { state: &mut self.state, flow, conn: call.conn(socket), id, missed });
+        }
+    }
+
+    fn core_timer(&mut self, armed: &Armed, control: &mut Control) {
+        if let Callback::CoreTimer(callback) = &mut self.callbacks[armed.handler as usize] {
+            let &Armed { id, due, missed, .. } = armed;
+            callback(&mut CoreTimerCx { state: &mut self.state, control, id, due, missed });
         }
     }
 
     fn wants_orphans(&self) -> bool {
-        self.on_orphan.is_some()
+        !self.orphans.is_empty()
     }
 
-    fn orphan(&mut self, cx: PacketCx<'_>, control: &mut Control) {
-        let filtered = self.orphan_filter.as_ref().is_some_and(|filter| !cx.packet().matches(filter));
-        if let Some(callback) = self.on_orphan.as_mut().filter(|_| !filtered) {
-            callback(&mut OrphanCx { state: &mut self.state, control, cx });
+    fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
+        if self.orphan_filter.as_ref().is_none_or(|filter| cx.packet().matches(filter)) {
+            self.orphans.call(Socket::Stream(member), &mut self.state, cx, control);
         }
     }
 }
 
 /// What the monitor has of the flow at hand: there from `attach` to `detach`.
+#[inline]
 fn at<'f, F>(flows: &'f mut [Option<PerFlow<F>>], call: &Call<'_, '_>) -> Option<&'f mut PerFlow<F>> {
     flows.get_mut(call.cx.slot())?.as_mut()
 }

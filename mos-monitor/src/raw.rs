@@ -1,12 +1,106 @@
-//! Raw monitors: every IP packet, once (MOS_SOCK_MONITOR_RAW).
+//! Packets without a flow: raw monitors (MOS_SOCK_MONITOR_RAW), and the tree of events that they and orphans have.
 
+use std::any::Any;
+
+use mos_core::event::Event;
 use mos_core::filter::Filter;
-use mos_core::stack::{PacketCx, PacketView};
-use mos_core::time::Timestamp;
+use mos_core::stack::PacketCx;
 
-use crate::control::Control;
+use crate::context::{PacketEventCx, Raising, RawCx};
+use crate::control::{Control, Socket};
+use crate::event::{EventId, Forest, UserEvent};
+use crate::program::{Gate, Program, Raised};
 
-type Callback<S> = Box<dyn FnMut(&mut RawCx<'_, S>)>;
+type Callback<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>)>;
+type PacketFilter<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>) -> bool>;
+
+/// Callbacks for packets without a flow: for one built-in event and all that is defined below it.
+pub(crate) struct PacketHandlers<S> {
+    root: Event,
+    forest: Forest,
+    filters: Vec<Option<PacketFilter<S>>>,
+    handlers: Vec<Callback<S>>,
+    registrations: Vec<(EventId, u32)>,
+    /// Made anew with the first packet after a registration.
+    program: Option<Program>,
+}
+
+impl<S> PacketHandlers<S> {
+    pub(crate) fn new(root: Event) -> Self {
+        Self {
+            root,
+            forest: Forest::new(crate::monitor::next_owner()),
+            filters: Vec::new(),
+            handlers: Vec::new(),
+            registrations: Vec::new(),
+            program: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registrations.is_empty()
+    }
+
+    /// See [`RawMonitor::define`]; without a filter, see [`RawMonitor::alloc`].
+    pub(crate) fn define(&mut self, parent: EventId, filter: Option<PacketFilter<S>>) -> UserEvent {
+        let fits = self.forest.knows(parent) && self.forest.root(parent) == self.root;
+        assert!(fits, "{parent} is neither {:?} nor defined below it on this monitor", self.root);
+        let event = self.forest.define(parent, filter.is_none(), None);
+        self.filters.push(filter);
+        event
+    }
+
+    pub(crate) fn register(&mut self, event: EventId, callback: Callback<S>) {
+        let fits = self.forest.knows(event) && self.forest.root(event) == self.root;
+        assert!(fits, "{event} is neither {:?} nor defined below it on this monitor", self.root);
+        let handler = self.handlers.len() as u32;
+        self.handlers.push(callback);
+        match self.registrations.iter_mut().find(|(other, _)| *other == event) {
+            Some(place) => place.1 = handler,
+            None => self.registrations.push((event, handler)),
+        }
+        self.program = None;
+    }
+
+    /// A packet, for the monitor that is open as `me`.
+    pub(crate) fn call(&mut self, me: Socket, state: &mut S, mut cx: PacketCx<'_>, control: &mut Control) {
+        let make = || Program::new(self.registrations.iter().copied(), &self.forest);
+        let program = self.program.get_or_insert_with(make);
+        let Some(range) = program.root(self.root) else { return };
+        let mut raised = Raised::new();
+        let mut at = range.start;
+        while at < range.end {
+            let node = *program.node(at);
+            let happens = match node.gate {
+                Gate::Open => true,
+                Gate::Raised(event) => raised.contains(&event),
+                Gate::Filter(event) => match &mut self.filters[event.index()] {
+                    Some(filter) => {
+                        let raising = Raising { forest: &self.forest, evaluated: event, raised: &mut raised };
+                        filter(&mut PacketEventCx { state, control, cx: cx.reborrow(), raising: Some(raising) })
+                    }
+                    None => false,
+                },
+            };
+            if !happens {
+                at = node.skip as usize;
+                continue;
+            }
+            if let Some(handler) = node.handler {
+                self.handlers[handler as usize](&mut PacketEventCx {
+                    state,
+                    control,
+                    cx: cx.reborrow(),
+                    raising: None,
+                });
+                if control.closes(me) {
+                    return;
+                }
+            }
+            at += 1;
+        }
+    }
+}
 
 /// A monitor of packets. It sees every IP packet exactly once, of any protocol, before the stack looks at it: fragments
 /// one by one, packets with bad checksums too.
@@ -14,7 +108,7 @@ pub struct RawMonitor<S = ()> {
     name: String,
     state: S,
     filter: Option<Filter>,
-    on_packet: Option<Callback<S>>,
+    handlers: PacketHandlers<S>,
 }
 
 impl<S> std::fmt::Debug for RawMonitor<S> {
@@ -26,7 +120,7 @@ impl<S> std::fmt::Debug for RawMonitor<S> {
 impl<S: 'static> RawMonitor<S> {
     /// A monitor that does nothing yet. `state` is that of this core.
     pub fn new(name: impl Into<String>, state: S) -> Self {
-        Self { name: name.into(), state, filter: None, on_packet: None }
+        Self { name: name.into(), state, filter: None, handlers: PacketHandlers::new(Event::PktIn) }
     }
 
     /// PKT_IN only for packets that `filter` matches (raw_pkt_filter).
@@ -38,55 +132,62 @@ impl<S: 'static> RawMonitor<S> {
 
     /// PKT_IN. A second call replaces the first one.
     #[must_use]
-    pub fn on_packet(mut self, callback: impl FnMut(&mut RawCx<'_, S>) + 'static) -> Self {
-        self.on_packet = Some(Box::new(callback));
+    pub fn on_packet(self, callback: impl FnMut(&mut RawCx<'_, S>) + 'static) -> Self {
+        self.on_event(Event::PktIn, callback)
+    }
+
+    /// Defines an event: it happens when `parent` (PKT_IN, or an event of this monitor) does and `filter` says so.
+    ///
+    /// # Panics
+    ///
+    /// If `parent` is neither.
+    pub fn define(
+        &mut self,
+        parent: impl Into<EventId>,
+        filter: impl FnMut(&mut RawCx<'_, S>) -> bool + 'static,
+    ) -> UserEvent {
+        self.handlers.define(parent.into(), Some(Box::new(filter)))
+    }
+
+    /// Allocates an event that the filter of `parent`, or of an event below it, raises.
+    ///
+    /// # Panics
+    ///
+    /// If `parent` is neither PKT_IN nor an event of this monitor.
+    pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
+        self.handlers.define(parent.into(), None)
+    }
+
+    /// PKT_IN, or an event defined below it. Registering again replaces the callback.
+    ///
+    /// # Panics
+    ///
+    /// If `event` is neither.
+    #[must_use]
+    pub fn on_event(mut self, event: impl Into<EventId>, callback: impl FnMut(&mut RawCx<'_, S>) + 'static) -> Self {
+        self.handlers.register(event.into(), Box::new(callback));
         self
     }
 }
 
-/// The context of a raw packet.
-#[derive(Debug)]
-pub struct RawCx<'a, S> {
-    /// The state of this core.
-    pub state: &'a mut S,
-    /// Opens and closes monitors.
-    pub control: &'a mut Control,
-    cx: PacketCx<'a>,
-}
-
-impl<S> RawCx<'_, S> {
-    /// The packet.
-    #[must_use]
-    pub fn packet(&self) -> PacketView<'_> {
-        self.cx.packet()
-    }
-
-    /// The time of the packet.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.cx.now()
-    }
-
-    /// The packet is not to be forwarded; the flows see it all the same.
-    pub fn drop_packet(&mut self) {
-        self.cx.drop_packet();
-    }
-}
-
 pub(crate) trait AnyRaw {
-    fn packet(&mut self, cx: PacketCx<'_>, control: &mut Control);
-    fn state(&self) -> &dyn std::any::Any;
+    fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control);
+    fn state(&self) -> &dyn Any;
+    fn state_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<S: 'static> AnyRaw for RawMonitor<S> {
-    fn packet(&mut self, cx: PacketCx<'_>, control: &mut Control) {
-        let filtered = self.filter.as_ref().is_some_and(|filter| !cx.packet().matches(filter));
-        if let Some(callback) = self.on_packet.as_mut().filter(|_| !filtered) {
-            callback(&mut RawCx { state: &mut self.state, control, cx });
+    fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control) {
+        if self.filter.as_ref().is_none_or(|filter| cx.packet().matches(filter)) {
+            self.handlers.call(Socket::Raw { order }, &mut self.state, cx, control);
         }
     }
 
-    fn state(&self) -> &dyn std::any::Any {
+    fn state(&self) -> &dyn Any {
         &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut dyn Any {
+        &mut self.state
     }
 }

@@ -1,118 +1,173 @@
-//! Sets of monitors that flows are attached to. Flows with the same set share one entry, by a number of eight bits that
-//! the stack carries for them.
+//! What one monitor wants of a flow: its handlers and its settings. Flows that want the same share one table.
 
-use mos_core::event::{Interest, Side};
-use smallvec::SmallVec;
+use mos_core::event::{Event, Hook, Interest, Side};
 
-use crate::control::MAX_MONITORS;
+use crate::event::{EventId, Forest, is_raised_at};
+use crate::program::Program;
 
-/// A monitor as a set refers to it: its index, and its place in the order of creation, which is never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) index: u8,
-    pub(crate) order: u64,
+/// A handler in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Registration {
+    pub(crate) hook: Place,
+    pub(crate) event: EventId,
+    pub(crate) handler: u32,
 }
 
-/// Members in order of creation.
-pub(crate) type Members = SmallVec<[Member; MAX_MONITORS]>;
-
-#[derive(Debug, Default)]
-struct Set {
-    members: Members,
-    interest: Interest,
-    readers: [u16; 2],
-    history_bytes: u64,
-    flows: u32,
+/// [`Hook`], to be hashed and sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Snd,
+    Rcv,
+    Null,
 }
 
-/// What of a monitor matters to the sets it is in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wants {
-    pub(crate) interest: Interest,
+impl From<Hook> for Place {
+    fn from(hook: Hook) -> Self {
+        match hook {
+            Hook::Snd => Self::Snd,
+            Hook::Rcv => Self::Rcv,
+            Hook::Null => Self::Null,
+        }
+    }
+}
+
+impl From<Place> for Hook {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Snd => Self::Snd,
+            Place::Rcv => Self::Rcv,
+            Place::Null => Self::Null,
+        }
+    }
+}
+
+/// What makes a table what it is: equal settings are one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Settings {
+    /// By place, then in the order in which they were made; one for each place and event.
+    pub(crate) registrations: Vec<Registration>,
+    /// Sides of which nothing is to be told any more.
+    pub(crate) stopped: [bool; 2],
+    /// Whether the bytes that each side receives are kept for reading, if that was said.
+    pub(crate) buffers: [Option<bool>; 2],
+    /// How many of them at most, if that was said.
+    pub(crate) buffer_bytes: [Option<u64>; 2],
     pub(crate) history_bytes: u64,
+    pub(crate) immediate: bool,
+    pub(crate) measures_rtt: bool,
+    pub(crate) wants_end: bool,
 }
 
-/// All sets of a core.
-#[derive(Debug, Default)]
-pub(crate) struct Tables {
-    sets: Vec<Set>,
+/// A change of settings. Sides are numbers here, to be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Change {
+    /// This handler, or none, for the event.
+    Handler(Place, EventId, Option<u32>),
+    /// Nothing of that side any more.
+    Stop(u8),
+    /// Whether the bytes that the side receives are read.
+    Buffer(u8, bool),
+    /// How many of them are kept unread at most.
+    BufferBytes(u8, u64),
+    /// How many of them are kept after they were read.
+    History(u64),
+    /// NEW_DATA with every packet, or once per burst.
+    Immediate(bool),
 }
 
-impl Tables {
-    /// The number of the set with these members, for one flow more. `None` if 256 others are in use.
-    pub(crate) fn acquire(
-        &mut self,
-        members: &Members,
-        wants: &[Option<Wants>; MAX_MONITORS],
-    ) -> Option<(u8, Interest)> {
-        let found = self.sets.iter().position(|set| set.members == *members);
-        let number = match found.or_else(|| self.sets.iter().position(|set| set.flows == 0)) {
-            Some(number) => number,
-            None if self.sets.len() <= usize::from(u8::MAX) => {
-                self.sets.push(Set::default());
-                self.sets.len() - 1
+impl Settings {
+    pub(crate) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Handler(hook, event, handler) => self.register(hook, event, handler),
+            Change::Stop(side) => self.stopped[usize::from(side)] = true,
+            Change::Buffer(side, reads) => self.buffers[usize::from(side)] = Some(reads),
+            Change::BufferBytes(side, bytes) => self.buffer_bytes[usize::from(side)] = Some(bytes),
+            Change::History(bytes) => self.history_bytes = bytes,
+            Change::Immediate(immediate) => self.immediate = immediate,
+        }
+    }
+
+    pub(crate) fn register(&mut self, hook: Place, event: EventId, handler: Option<u32>) {
+        let same = |registration: &Registration| registration.hook == hook && registration.event == event;
+        let found = self.registrations.iter().position(same);
+        match (found, handler) {
+            (Some(index), Some(handler)) => self.registrations[index].handler = handler,
+            (Some(index), None) => {
+                self.registrations.remove(index);
             }
-            None => return None,
-        };
-        let set = &mut self.sets[number];
-        if found.is_none() {
-            set.members = members.clone();
-            set.refresh(wants);
-        }
-        set.flows += 1;
-        Some((number as u8, set.interest))
-    }
-
-    /// One flow less.
-    pub(crate) fn release(&mut self, number: u8) {
-        if let Some(set) = self.sets.get_mut(usize::from(number)) {
-            set.flows = set.flows.saturating_sub(1);
-        }
-    }
-
-    /// The members of a set, in order of creation.
-    pub(crate) fn members(&self, number: u8) -> &[Member] {
-        self.sets.get(usize::from(number)).map_or(&[], |set| &set.members)
-    }
-
-    pub(crate) fn interest(&self, number: u8) -> Interest {
-        self.sets.get(usize::from(number)).map_or(Interest::NONE, |set| set.interest)
-    }
-
-    pub(crate) fn readers(&self, number: u8, side: Side) -> u16 {
-        self.sets.get(usize::from(number)).map_or(0, |set| set.readers[side as usize])
-    }
-
-    pub(crate) fn history_bytes(&self, number: u8) -> u64 {
-        self.sets.get(usize::from(number)).map_or(0, |set| set.history_bytes)
-    }
-
-    /// A monitor is gone: no set has it any more.
-    pub(crate) fn remove(&mut self, order: u64, wants: &[Option<Wants>; MAX_MONITORS]) {
-        for set in &mut self.sets {
-            let before = set.members.len();
-            set.members.retain(|member| member.order != order);
-            if set.members.len() != before {
-                set.refresh(wants);
+            (None, Some(handler)) => {
+                // Order matters at one place only: sorted by place, more tables are equal.
+                let end = self.registrations.partition_point(|registration| registration.hook <= hook);
+                self.registrations.insert(end, Registration { hook, event, handler });
             }
+            (None, None) => {}
         }
+    }
+
+    /// Whether nothing is to be told at all.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped == [true; 2]
     }
 }
 
-impl Set {
-    fn refresh(&mut self, wants: &[Option<Wants>; MAX_MONITORS]) {
-        self.interest = Interest::NONE;
-        self.readers = [0; 2];
-        self.history_bytes = 0;
-        for member in &self.members {
-            let Some(wants) = wants[usize::from(member.index)] else { continue };
-            self.interest = self.interest.or(wants.interest);
-            self.history_bytes = self.history_bytes.max(wants.history_bytes);
-            for side in Side::BOTH {
-                if wants.interest.any(Interest::buffer(side)) {
-                    self.readers[side as usize] |= 1 << member.index;
-                }
-            }
+/// Settings, made ready for use.
+#[derive(Debug)]
+pub(crate) struct HandlerTable {
+    /// No other table of the monitor has it.
+    pub(crate) id: u64,
+    pub(crate) settings: Settings,
+    programs: [Program; 3],
+    /// What the settings ask the stack for.
+    pub(crate) interest: Interest,
+    reads: [bool; 2],
+}
+
+impl HandlerTable {
+    pub(crate) fn new(id: u64, settings: Settings, forest: &Forest) -> Self {
+        let programs = [Place::Snd, Place::Rcv, Place::Null].map(|place| {
+            let here = settings.registrations.iter().filter(|registration| registration.hook == place);
+            Program::new(here.map(|registration| (registration.event, registration.handler)), forest)
+        });
+        let mut interest = Interest::NONE;
+        for registration in &settings.registrations {
+            let (root, hook) = (forest.root(registration.event), Hook::from(registration.hook));
+            debug_assert!(root == Event::Orphan || is_raised_at(root, hook), "{root:?} at {hook:?}");
+            interest = interest.or(Interest::of(hook, root));
         }
+        let takes_data = interest.any(Interest::of(Hook::Null, Event::NewData));
+        let reads = Side::BOTH
+            .map(|side| !settings.stopped[side as usize] && settings.buffers[side as usize].unwrap_or(takes_data));
+        for (wanted, bit) in [
+            (reads[Side::Client as usize], Interest::BUFFER_CLIENT),
+            (reads[Side::Server as usize], Interest::BUFFER_SERVER),
+            (settings.immediate && takes_data, Interest::IMMEDIATE),
+            (settings.measures_rtt, Interest::RTT),
+            (settings.wants_end, Interest::END),
+        ] {
+            interest = if wanted { interest.or(bit) } else { interest };
+        }
+        Self { id, settings, programs, interest, reads }
+    }
+
+    /// The handlers at `hook`.
+    #[inline]
+    pub(crate) fn program(&self, hook: Hook) -> &Program {
+        &self.programs[match hook {
+            Hook::Snd => 0,
+            Hook::Rcv => 1,
+            Hook::Null => 2,
+        }]
+    }
+
+    /// Whether events of `side` are to be told.
+    #[inline]
+    pub(crate) fn hears(&self, side: Side) -> bool {
+        !self.settings.stopped[side as usize]
+    }
+
+    /// Whether the bytes that `side` receives are read.
+    #[inline]
+    pub(crate) fn reads(&self, side: Side) -> bool {
+        self.reads[side as usize]
     }
 }

@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use smallvec::SmallVec;
 
-use crate::event::{Interest, Side};
+use crate::event::{Side, Wanted};
 use crate::flow::key::FlowKey;
 use crate::reassembly::BufferId;
-use crate::tcp::{Segment, TcpState};
+use crate::tcp::{Remap, Segment, TcpState};
 use crate::time::Timestamp;
 use crate::wire::SeqNum;
 
@@ -166,10 +167,10 @@ pub struct Hot {
     pub half: [Half; 2],
     /// When the last packet came, in ticks of 1 ms, modulo 2^32.
     pub last_seen: u32,
-    /// What anybody wants to hear of this flow.
-    pub interest: Interest,
     /// The set of handlers, as numbered by the layer above.
-    pub table: u8,
+    pub table: u16,
+    /// What anybody wants to hear of this flow.
+    pub wanted: Wanted,
     /// Properties of the flow.
     pub flags: FlowFlags,
 }
@@ -211,6 +212,8 @@ pub struct ColdHalf {
     pub offers: Offers,
     /// Wrong checksums of this sender before its first right one.
     pub wrong_checksums: u8,
+    /// The round-trip time to this endpoint as the handshake showed it, in microseconds; 0 if it did not.
+    pub handshake_us: u32,
 }
 
 /// What the established state does not touch.
@@ -247,6 +250,12 @@ pub struct Extras {
     pub ahead: Option<Ahead>,
     /// Data that its receiver should not have accepted. If it acknowledges it all the same, it knew better.
     pub suspects: Vec<Suspect>,
+    /// Client and server as the server sees them, if callbacks translated the first packet.
+    pub translated: Option<[SocketAddr; 2]>,
+    /// What was changed in length, by the side that sends.
+    pub remaps: Option<Box<[Remap; 2]>>,
+    /// From here on what a side is sent is dropped, by the side that receives.
+    pub cuts: [Option<u64>; 2],
 }
 
 /// What lies beyond the window of one side, by the word of both.
@@ -329,6 +338,7 @@ impl ColdHalf {
         mss: 0,
         offers: Offers(0),
         wrong_checksums: 0,
+        handshake_us: 0,
     };
 
     /// The stream offset of the peer's sequence number `seq`, which lies within 2^31 of the last known pair; numbers before

@@ -13,7 +13,7 @@ use hashbrown::hash_table::HashTable;
 
 use super::key::{FlowKey, PacketKey};
 use super::record::{Cold, ColdHalf, Extras, FlowFlags, Half, Hot};
-use crate::event::{Interest, Side};
+use crate::event::{Side, Wanted};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::Packet;
@@ -212,7 +212,7 @@ impl FlowTable {
         if key.from_high == client_sent {
             flags.set(FlowFlags::CLIENT_IS_HIGH);
         }
-        let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, interest: Interest::NONE, table: 0, flags };
+        let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, table: 0, wanted: Wanted::NONE, flags };
         let (client, server) = if client_sent { (0, 1) } else { (1, 0) };
         let mut half = [const { ColdHalf::NEW }; 2];
         half[client].port = packet.src_port;
@@ -314,6 +314,11 @@ impl FlowTable {
     #[must_use]
     pub fn extras(&self, slot: u32) -> Option<&Extras> {
         self.hot[slot as usize].flags.any(FlowFlags::EXTRAS).then(|| self.extras.get(&slot)).flatten()
+    }
+
+    /// The rare part, to change, if the flow has one.
+    pub fn extras_if_any(&mut self, slot: u32) -> Option<&mut Extras> {
+        self.hot[slot as usize].flags.any(FlowFlags::EXTRAS).then(|| self.extras.get_mut(&slot)).flatten()
     }
 
     /// The rare part, made if need be.

@@ -17,6 +17,8 @@ pub struct Backlog {
     gaps: RangeSet,
     /// Bytes below were given up for want of room.
     floor: u64,
+    /// A larger capacity than the direction should have by now: it was made smaller while so much was unread.
+    pub capacity: u64,
 }
 
 impl Backlog {
@@ -26,6 +28,7 @@ impl Backlog {
         self.gaps.clear();
         self.start = start;
         self.floor = 0;
+        self.capacity = 0;
     }
 
     /// Where `reader` stands.

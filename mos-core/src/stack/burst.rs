@@ -3,7 +3,7 @@
 //! Three loops, each over the whole burst, so that memory is fetched while there is other work: decode and hash; probe the
 //! table by tag; confirm and process. Merging the first two costs most of what the prefetches win.
 
-use super::{PacketCx, Stack, WHOLE};
+use super::{CoreCx, PacketCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
 use crate::event::Observer;
 use crate::flow::NO_SLOT;
@@ -25,6 +25,7 @@ impl Stack {
     pub fn process_burst<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) -> &[Verdict] {
         let count = burst.frames.len().min(MAX_BURST);
         let mut bytes = 0;
+        self.scratch.clear();
         for (index, meta) in burst.frames[..count].iter().enumerate() {
             if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + HEADERS_AHEAD)) {
                 prefetch(burst.memory, next.start);
@@ -69,10 +70,19 @@ impl Stack {
     /// When [`Self::handle_timeout`] has something to do at the earliest; `None` if no flow waits for anything.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        match self.timers.next_due() {
-            u64::MAX => None,
-            tick => Some(Timestamp::from_millis(tick)),
-        }
+        let flows = match self.timers.next_due() {
+            u64::MAX => Timestamp::MAX,
+            tick => Timestamp::from_millis(tick),
+        };
+        Some(flows.min(self.wakeup)).filter(|time| *time < Timestamp::MAX)
+    }
+
+    /// What is to be forwarded in place of the frame at `index` of `burst`, the last one that was processed: the frame itself
+    /// as the callbacks left it, or what they made of it. `None` if it was dropped.
+    #[must_use]
+    pub fn forwarded<'f>(&'f self, index: usize, burst: &'f Burst<'_>) -> Option<&'f [u8]> {
+        let forward = self.verdicts.get(index).is_some_and(|verdict| *verdict == Verdict::Forward);
+        forward.then(|| self.scratch.frame(index, burst))
     }
 
     #[inline]
@@ -81,11 +91,23 @@ impl Stack {
             return;
         }
         let tick = time.as_millis();
-        if tick >= self.timers.next_due() {
-            self.fire_timers(tick, burst, observer);
+        if tick >= self.timers.next_due() || time >= self.wakeup {
+            self.pass_time(time, burst, observer);
         }
         self.now = time;
         self.tick = tick;
+    }
+
+    /// What is due up to `time`, in order of time.
+    fn pass_time<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+        while self.wakeup <= time {
+            let due = self.wakeup.max(self.now);
+            self.fire_timers(due.as_millis(), burst, observer);
+            (self.now, self.tick) = (due, due.as_millis());
+            self.wakeup = Timestamp::MAX;
+            observer.on_wakeup(&mut CoreCx { stack: self, burst: burst.reborrow() }, time);
+        }
+        self.fire_timers(time.as_millis(), burst, observer);
     }
 
     fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
@@ -121,13 +143,12 @@ impl Stack {
             Outcome::Rejected(_) => self.stats.fragments_rejected += 1,
             Outcome::Complete(datagram) => {
                 self.stats.defragmented += 1;
-                self.whole_start = self.scratch.len();
-                self.scratch.extend_from_slice(&datagram);
-                let whole = decode_ip(&self.scratch[self.whole_start..], datagram.len() as u32);
+                let datagram = self.scratch.put_whole(&datagram);
+                let whole = decode_ip(datagram, datagram.len() as u32);
                 self.packets[WHOLE] = whole;
                 match whole.kind {
                     PacketKind::Tcp => {
-                        self.keys[WHOLE] = self.hasher.key(&whole, &self.scratch[self.whole_start..]);
+                        self.keys[WHOLE] = self.hasher.key(&whole, datagram);
                         self.slots[WHOLE] = NO_SLOT;
                         self.tcp(WHOLE, burst, observer);
                     }
@@ -153,7 +174,6 @@ impl Stack {
             }
             self.pending.clear();
         }
-        self.scratch.clear();
         while let Some(slot) = self.ended.pop() {
             self.flows.recycle(slot);
         }

@@ -76,7 +76,7 @@ impl<'a> Iterator for Chunks<'a> {
                 Source::Frame(at) => return self.data(&self.memory[at + skip..at + len]),
                 Source::Scratch(at) => {
                     let stack = self.stack;
-                    return self.data(&stack.scratch[at + skip..at + len]);
+                    return self.data(&stack.scratch.bytes[at + skip..at + len]);
                 }
                 Source::Missing => return self.missing(piece_end - self.position),
                 Source::Stored => {

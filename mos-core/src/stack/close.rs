@@ -15,6 +15,7 @@ impl Stack {
     /// Order: first the side that received the last packet (the client, if no packet ended the flow), then the other; RCV
     /// before SND.
     pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
+        let reason = if self.is_bypassed(slot) { EndReason::Stopped } else { reason };
         for side in Side::BOTH {
             self.finish_stream(slot, side, burst, observer);
         }
@@ -27,14 +28,12 @@ impl Stack {
             self.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
             for hook in [Hook::Rcv, Hook::Snd] {
                 let raised = Interest::of(hook, Event::TcpStateChange).or(Interest::of(hook, Event::ConnEnd));
-                let wanted = raised.and(self.flows.hot(slot).interest);
-                if !wanted.is_empty() {
-                    let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: None };
-                    observer.on_events(&mut cx, hook, side, wanted);
-                }
+                self.raise(slot, side, None, hook, raised, burst, observer);
             }
         }
-        observer.on_end(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, reason);
+        if !self.is_bypassed(slot) {
+            observer.on_end(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, reason);
+        }
         for side in Side::BOTH {
             self.drop_backlog(slot, side);
         }

@@ -2,17 +2,19 @@
 
 use core::net::SocketAddr;
 
+use smallvec::SmallVec;
+
 use super::chunks::{Chunk, Chunks};
-use super::pending::Source;
-use super::{Stack, WHOLE};
-use crate::event::{Attachment, Interest, Side};
+use super::{Rtt, Stack, WHOLE};
+use crate::event::{Attachment, Reading, Side, Wanted};
 use crate::filter::Filter;
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowId, Offers};
 use crate::packet::{Burst, FrameMeta, Verdict};
+use crate::reassembly::Span;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
-use crate::wire::Packet;
+use crate::wire::{Packet, SeqNum, TcpFlags};
 
 /// A packet and its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -88,15 +90,16 @@ impl PacketCx<'_> {
         self.stack.now
     }
 
-    /// The packet is not to be forwarded. (Fragments are forwarded one by one: a whole datagram cannot be dropped.)
-    pub fn drop_packet(&mut self) {
+    /// The packet is not to be forwarded. False if it came in fragments, which are forwarded one by one.
+    pub fn drop_packet(&mut self) -> bool {
         if self.index != WHOLE {
             self.stack.verdicts[self.index] = Verdict::Drop;
         }
+        self.index != WHOLE
     }
 }
 
-fn view<'v>(stack: &'v Stack, burst: &'v Burst<'_>, index: usize) -> PacketView<'v> {
+pub(super) fn view<'v>(stack: &'v Stack, burst: &'v Burst<'_>, index: usize) -> PacketView<'v> {
     const NO_META: FrameMeta = FrameMeta {
         start: 0,
         captured: 0,
@@ -112,7 +115,7 @@ fn view<'v>(stack: &'v Stack, burst: &'v Burst<'_>, index: usize) -> PacketView<
     PacketView {
         packet: &stack.packets[index],
         frame,
-        wire_len: meta.wire_len,
+        wire_len: if stack.scratch.is_replaced(index) { frame.len() as u32 } else { meta.wire_len },
         timestamp: meta.timestamp,
         port: meta.port,
     }
@@ -127,17 +130,83 @@ pub struct Attachments<'a> {
 impl Attachments<'_> {
     /// The number under which the layer above knows the handlers of `flow`; `None` if the flow is gone.
     #[must_use]
-    pub fn table(&self, flow: FlowId) -> Option<u8> {
+    pub fn table(&self, flow: FlowId) -> Option<u16> {
         self.stack.flows.slot_of(flow).map(|slot| self.stack.flows.hot(slot).table)
     }
 
-    /// Changes what is told of `flow`, and to whom, from the next event on. Nothing happens if the flow is gone.
+    /// Changes what is told of `flow`, and to whom, from the next event on. What nobody reads any more is not kept. Nothing
+    /// happens if the flow is gone.
     pub fn set(&mut self, flow: FlowId, attachment: Attachment) {
-        if let Some(slot) = self.stack.flows.slot_of(flow) {
-            let hot = self.stack.flows.hot_mut(slot);
-            hot.interest = attachment.interest;
-            hot.table = attachment.table;
+        let Some(slot) = self.stack.flows.slot_of(flow) else { return };
+        let hot = self.stack.flows.hot_mut(slot);
+        let (before, after) = (hot.wanted, Wanted::of(attachment.interest));
+        hot.wanted = after;
+        hot.table = attachment.table;
+        if attachment.table == Attachment::BYPASS.table {
+            self.stack.begin_bypass(slot);
+            return;
         }
+        for side in Side::BOTH {
+            if before.any(Wanted::buffer(side)) && !after.any(Wanted::buffer(side)) {
+                self.stack.stop_reading(slot, side);
+            }
+        }
+    }
+
+    /// `reader` begins to read what `side` of `flow` receives: from the next byte on.
+    pub fn begin_reading(&mut self, flow: FlowId, side: Side, reader: u8) {
+        if let Some(slot) = self.stack.flows.slot_of(flow) {
+            let burst = Burst { memory: &mut [], frames: &[], upcoming: &[] };
+            FlowCx { stack: self.stack, burst, slot, index: None }.consume(side, reader, u64::MAX);
+        }
+    }
+
+    /// The capacity of a side's buffer is not that of `from` any more. If the new one is less than what is unread in it, it
+    /// shrinks as that is read.
+    pub fn resize_buffer(&mut self, flow: FlowId, side: Side, from: Reading) {
+        if let Some(slot) = self.stack.flows.slot_of(flow) {
+            let capacity = from.capacity(self.stack.config.receive_buffer_bytes);
+            self.stack.keep_capacity(slot, side, capacity);
+        }
+    }
+
+    /// Calls [`Observer::on_wakeup`](crate::event::Observer::on_wakeup) when that time has come; the end of time is never.
+    pub fn wake_at(&mut self, time: Timestamp) {
+        self.stack.wakeup = time;
+    }
+
+    /// The time: that of the packet or of the timer.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.stack.now
+    }
+}
+
+/// The context of what concerns the whole core.
+#[derive(Debug)]
+pub struct CoreCx<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) burst: Burst<'a>,
+}
+
+impl CoreCx<'_> {
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.stack.now
+    }
+
+    /// The handlers of any flow.
+    #[must_use]
+    pub fn attachments(&mut self) -> Attachments<'_> {
+        self.stack.attachments()
+    }
+
+    /// A flow, without a packet; `None` if it is gone.
+    #[must_use]
+    pub fn flow(&mut self, flow: FlowId) -> Option<FlowCx<'_>> {
+        let slot = self.stack.flows.slot_of(flow)?;
+        Some(FlowCx { stack: self.stack, burst: self.burst.reborrow(), slot, index: None })
     }
 }
 
@@ -146,6 +215,12 @@ impl Stack {
     #[must_use]
     pub fn attachments(&mut self) -> Attachments<'_> {
         Attachments { stack: self }
+    }
+
+    /// The whole core, between bursts.
+    #[must_use]
+    pub fn core(&mut self) -> CoreCx<'_> {
+        CoreCx { stack: self, burst: Burst { memory: &mut [], frames: &[], upcoming: &[] } }
     }
 }
 
@@ -170,6 +245,21 @@ pub struct HalfInfo {
     pub sack_permitted: bool,
     /// This side's SYN carried time stamps.
     pub timestamps: bool,
+    /// The round-trip time between here and this side.
+    pub rtt: Option<Rtt>,
+}
+
+/// Where a side's receive buffer stands, in the sequence numbers of its peer as this side knows them (`tcp_buf_info`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BufInfo {
+    /// The number of the stream's first byte.
+    pub init_seq: SeqNum,
+    /// The number of the last byte that the reader has taken; the one before `init_seq` if it has taken none.
+    pub last_byte_read: SeqNum,
+    /// The number of the next byte that is expected.
+    pub next_byte_expected: SeqNum,
+    /// The number of the last byte that has come, in order or not.
+    pub last_byte_received: SeqNum,
 }
 
 /// The context of a flow's event.
@@ -204,14 +294,8 @@ impl FlowCx<'_> {
     /// The number under which the layer above knows the flow's handlers.
     #[inline]
     #[must_use]
-    pub fn table(&self) -> u8 {
+    pub fn table(&self) -> u16 {
         self.stack.flows.hot(self.slot).table
-    }
-
-    /// What is told of this flow.
-    #[must_use]
-    pub fn interest(&self) -> Interest {
-        self.stack.flows.hot(self.slot).interest
     }
 
     /// The handlers of any flow.
@@ -220,9 +304,11 @@ impl FlowCx<'_> {
         self.stack.attachments()
     }
 
-    /// Changes what is told of this flow from the next event on.
-    pub fn set_interest(&mut self, interest: Interest) {
-        self.stack.flows.hot_mut(self.slot).interest = interest;
+    /// What is told of this flow, as far as its line says.
+    #[inline]
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        self.stack.flows.hot(self.slot).wanted
     }
 
     /// The time: that of the packet or of the timer.
@@ -250,6 +336,60 @@ impl FlowCx<'_> {
         self.stack.flows.endpoint(self.slot, side)
     }
 
+    /// Address and port of `side` as `observer` knows it: if callbacks translated the first packet, the server knows others
+    /// than the client.
+    #[must_use]
+    pub fn endpoint_seen_by(&self, observer: Side, side: Side) -> SocketAddr {
+        let translated = self.stack.flows.extras(self.slot).and_then(|extras| extras.translated);
+        match translated {
+            Some(endpoints) if observer == Side::Server => endpoints[side as usize],
+            _ => self.endpoint(side),
+        }
+    }
+
+    /// The stream offset of the first payload byte of the packet at hand, in the stream of the side that receives it; 0
+    /// before that stream's beginning is known.
+    #[must_use]
+    pub fn payload_offset(&self) -> Option<u64> {
+        let packet = &self.stack.packets[self.index?];
+        let receiver = self.stack.sender.other();
+        let half = &self.stack.flows.hot(self.slot).half[receiver as usize];
+        let first = packet.seq + u32::from(packet.tcp_flags & TcpFlags::SYN != 0);
+        let synced = half.flags.any(HalfFlags::SYNCED);
+        Some(if synced { self.stack.flows.cold(self.slot).half[receiver as usize].offset_of(first) } else { 0 })
+    }
+
+    /// Where the receive buffer of `side` stands for `reader`; `None` as long as the stream's beginning is not known.
+    #[must_use]
+    pub fn buf_info(&self, side: Side, reader: u8) -> Option<BufInfo> {
+        let half = &self.stack.flows.hot(self.slot).half[side as usize];
+        if !half.flags.any(HalfFlags::SYNCED) {
+            return None;
+        }
+        let end = self.info(side).stream_bytes;
+        let fin = u64::from(half.slow.any(SlowFlags::FIN_REACHED));
+        // The number of the byte at an offset: as far from RCV.NXT as that is from the stream's end.
+        let number = |offset: u64| half.rcv_nxt + offset.wrapping_sub(end + fin) as u32;
+        let last = self.stack.backlog(self.slot, side).and_then(|backlog| backlog.stream.spans().last());
+        let received = last.map_or(end, |span| span.end().max(end));
+        Some(BufInfo {
+            init_seq: number(0),
+            last_byte_read: number(self.position(side, reader).wrapping_sub(1)),
+            next_byte_expected: number(end),
+            last_byte_received: number(received.wrapping_sub(1)),
+        })
+    }
+
+    /// What has come of the stream that `side` receives and is not taken by `reader`: the part in order first, if anything of
+    /// that is left, then what lies beyond holes, by stream offsets (MOS_FRAGINFO).
+    #[must_use]
+    pub fn fragments(&self, side: Side, reader: u8) -> SmallVec<[Span; 4]> {
+        let end = self.info(side).stream_bytes;
+        let in_order = Span::new(self.position(side, reader), end);
+        let beyond = self.stack.backlog(self.slot, side).into_iter().flat_map(|backlog| backlog.stream.spans().iter());
+        in_order.into_iter().chain(beyond.filter_map(|span| span.at_or_above(end))).collect()
+    }
+
     /// Counters and options of a side.
     #[must_use]
     pub fn info(&self, side: Side) -> HalfInfo {
@@ -266,6 +406,7 @@ impl FlowCx<'_> {
             window_scale: cold.offers.any(Offers::SCALE).then_some(half.window_shift),
             sack_permitted: cold.offers.any(Offers::SACK),
             timestamps: cold.offers.any(Offers::TIMESTAMPS),
+            rtt: self.stack.rtt(self.slot, side),
         }
     }
 
@@ -275,23 +416,14 @@ impl FlowCx<'_> {
         self.index.map(|index| view(self.stack, &self.burst, index))
     }
 
-    /// The packet's bytes, to change. Only changes made at the SND hook have an effect on the flow; lengths cannot change.
-    /// `None` without a packet, or for a datagram made whole from fragments.
-    #[must_use]
-    pub fn frame_mut(&mut self) -> Option<&mut [u8]> {
-        let index = self.index.filter(|&index| index != WHOLE)?;
-        self.stack.edited = true;
-        let range = self.burst.frames[index].range();
-        Some(&mut self.burst.memory[range])
-    }
-
-    /// The packet is not to be forwarded; dropped at the SND hook, it never reaches its receiver. (A datagram made whole
-    /// from fragments cannot be dropped: the fragments are forwarded one by one.)
-    pub fn drop_packet(&mut self) {
-        if let Some(index) = self.index.filter(|&index| index != WHOLE) {
-            self.stack.verdicts[index] = Verdict::Drop;
-            self.stack.dropped = true;
-        }
+    /// The packet is not to be forwarded. Dropped at the SND hook, it never reaches its receiver; dropped with the NEW_DATA
+    /// that it brought, neither it nor any data behind it does. False if there is no packet to drop: at the end of a burst,
+    /// or if the packet came in fragments, which are forwarded one by one.
+    pub fn drop_packet(&mut self) -> bool {
+        let Some(index) = self.index.filter(|&index| index != WHOLE) else { return false };
+        self.stack.verdicts[index] = Verdict::Drop;
+        self.stack.dropped = true;
+        true
     }
 
     /// What `reader` has not taken of the bytes that `side` received, in order.
@@ -406,11 +538,7 @@ impl FlowCx<'_> {
             }
             if offset < at + piece.len {
                 let (skip, len) = ((offset - at) as usize, piece.len as usize);
-                return match piece.source {
-                    Source::Frame(start) => Some(&self.burst.memory[start + skip..start + len]),
-                    Source::Scratch(start) => Some(&self.stack.scratch[start + skip..start + len]),
-                    Source::Stored | Source::Missing => None,
-                };
+                return self.stack.scratch.at(piece.source, len, &self.burst).map(|bytes| &bytes[skip..]);
             }
             at += piece.len;
             next = piece.next;

@@ -1,8 +1,8 @@
 //! From the stream to its readers: what a burst brought is shown to them at its end, and what they leave is kept.
 
 use super::pending::{Group, MAX_READERS, Source};
-use super::{FlowCx, Stack, WHOLE};
-use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
+use super::{FlowCx, Stack};
+use crate::event::{ErrorReason, Observer, Reading, Side, Wanted};
 use crate::flow::record::HalfFlags;
 use crate::packet::Burst;
 use crate::reassembly::{Backlog, OverlapPolicy, Span};
@@ -12,11 +12,7 @@ impl Stack {
     /// Where the byte at `at` of the packet at `index` lies.
     #[inline]
     pub(super) fn source(&self, index: usize, at: usize, burst: &Burst<'_>) -> Source {
-        if index == WHOLE {
-            Source::Scratch(self.whole_start + at)
-        } else {
-            Source::Frame(burst.frames[index].start + at)
-        }
+        self.scratch.source(index, at, burst)
     }
 
     /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
@@ -39,12 +35,46 @@ impl Stack {
             return;
         }
         self.delivering = Some(group);
-        if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::NewData)) {
-            observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side);
+        self.announce(group, None, burst, observer);
+        if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
+            observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side, false);
         }
         self.keep_rest(group, burst, observer);
         self.delivering = None;
         self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
+    }
+
+    /// NEW_DATA with the packet that brought it, for those who want that (see [`Wanted::IMMEDIATE`]).
+    #[inline]
+    pub(super) fn deliver_at_once<O: Observer>(
+        &mut self,
+        slot: u32,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        if !self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) {
+            return;
+        }
+        for side in Side::BOTH {
+            if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
+                && let Some(group) = self.pending.find(slot, side)
+            {
+                self.dropped = false;
+                self.announce(group, Some(index), burst, observer);
+                if self.dropped {
+                    self.cut(slot, side, index);
+                }
+            }
+        }
+    }
+
+    fn announce<O: Observer>(&mut self, group: usize, index: Option<usize>, burst: &mut Burst<'_>, observer: &mut O) {
+        let &Group { slot, side, len, announced, .. } = self.pending.group(group);
+        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) && len > announced {
+            self.pending.announce(group);
+            observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, true);
+        }
     }
 
     fn keep_rest<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
@@ -53,8 +83,8 @@ impl Stack {
             (group.slot, group.side, group.len)
         };
         let hot = self.flows.hot(slot);
-        let readers = observer.readers(hot.table, side);
-        let history = if hot.interest.any(Interest::HISTORY) { observer.history_bytes(hot.table) } else { 0 };
+        let reading = observer.reading(hot.table, side);
+        let Reading { readers, history_bytes: history, .. } = reading;
         if !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
             let all = (0..MAX_READERS as u8).filter(|reader| readers & 1 << reader != 0);
             let slowest = all.map(|reader| self.pending.taken(group, reader)).min();
@@ -65,6 +95,7 @@ impl Stack {
         let end = self.group_start(group) + len;
         self.make_room(slot, side, end, None, burst, observer);
         let Some(backlog) = self.ensure_backlog(slot, side) else { return };
+        backlog.capacity = backlog.capacity.min(end.saturating_sub(backlog.slowest(readers, end)));
         let keep_from = backlog.slowest(readers, end).min(end.saturating_sub(history)).max(backlog.floor());
         self.materialize_from(group, keep_from, burst);
         self.release(slot, side, keep_from);
@@ -96,16 +127,11 @@ impl Stack {
             let skip = (start - at) as usize;
             if let Some(span) = Span::new(start, end) {
                 let backlog = self.buffers.get_mut(buffer);
-                let bytes = match piece.source {
-                    Source::Frame(from) => Some(&burst.memory[from + skip..from + piece.len as usize]),
-                    Source::Scratch(from) => Some(&self.scratch[from + skip..from + piece.len as usize]),
-                    Source::Stored => None,
-                    Source::Missing => {
-                        backlog.add_gap(span);
-                        None
-                    }
-                };
-                if let Some(bytes) = bytes {
+                if piece.source == Source::Missing {
+                    backlog.add_gap(span);
+                }
+                if let Some(bytes) = self.scratch.at(piece.source, piece.len as usize, burst) {
+                    let bytes = &bytes[skip..];
                     let kept = backlog.stream.store(&mut self.pool, start, bytes, OverlapPolicy::First, 0);
                     match kept {
                         Ok(_) => piece.source = Source::Stored,
@@ -130,11 +156,12 @@ impl Stack {
         observer: &mut O,
     ) {
         let hot = self.flows.hot(slot);
-        if !hot.interest.any(Interest::buffer(side)) || !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
+        if !hot.wanted.any(Wanted::buffer(side)) || !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
             return;
         }
-        let readers = observer.readers(hot.table, side);
-        let mut floor = end.saturating_sub(self.config.receive_buffer_bytes);
+        let reading = observer.reading(hot.table, side);
+        let readers = reading.readers;
+        let mut floor = end.saturating_sub(self.capacity(slot, side, reading));
         if index.is_some()
             && let Some(group) = self.pending.find(slot, side)
         {
@@ -149,6 +176,33 @@ impl Stack {
         if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
             self.buffers.get_mut(buffer).give_up_below(&mut self.pool, floor);
         }
+    }
+
+    /// A buffer of `capacity` bytes is to have less: what is unread in it stays.
+    pub(super) fn keep_capacity(&mut self, slot: u32, side: Side, capacity: u64) {
+        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+            let backlog = self.buffers.get_mut(buffer);
+            backlog.capacity = backlog.capacity.max(capacity);
+        }
+    }
+
+    /// Nobody reads what `side` receives any more: no bytes are kept, only what is needed to follow the stream.
+    pub(super) fn stop_reading(&mut self, slot: u32, side: Side) {
+        let offset = self.offset(slot, side);
+        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let backlog = self.buffers.get_mut(buffer);
+        backlog.release_below(&mut self.pool, offset);
+        backlog.stream.forget_bytes(&mut self.pool);
+        if backlog.stream.is_empty() {
+            self.drop_backlog(slot, side);
+        }
+    }
+
+    /// How many bytes of a direction may be kept, unread or out of order. A buffer that was made smaller than what is unread
+    /// in it shrinks as that is read.
+    pub(super) fn capacity(&self, slot: u32, side: Side, reading: Reading) -> u64 {
+        let wanted = reading.capacity(self.config.receive_buffer_bytes);
+        self.backlog(slot, side).map_or(wanted, |backlog| backlog.capacity.max(wanted))
     }
 
     /// The offset of the first byte of a group.
@@ -197,7 +251,7 @@ impl Stack {
         if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
             self.buffers.get_mut(buffer).release_below(&mut self.pool, offset);
         }
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
+        let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
         if !reads && self.backlog(slot, side).is_some_and(|backlog| backlog.stream.is_empty()) {
             self.drop_backlog(slot, side);
         }

@@ -1,7 +1,7 @@
 //! Data that comes with a SYN (TCP Fast Open, RFC 7413): held until it is known what became of it (D3).
 
-use super::{Stack, WHOLE};
-use crate::event::{Interest, Side};
+use super::Stack;
+use crate::event::{Side, Wanted};
 use crate::flow::record::SlowFlags;
 use crate::packet::Burst;
 use crate::reassembly::{OverlapPolicy, Span};
@@ -17,14 +17,11 @@ impl Stack {
             return;
         }
         self.ensure_backlog(slot, side);
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
+        let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
         let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
         let stream = &mut self.buffers.get_mut(buffer).stream;
         let stored = if reads {
-            let bytes = match index {
-                WHOLE => &self.scratch[self.whole_start + at..],
-                _ => &burst.memory[burst.frames[index].start + at..],
-            };
+            let bytes = &self.scratch.frame(index, burst)[at..];
             stream.store(&mut self.pool, 0, &bytes[..captured as usize], OverlapPolicy::First, 0)
         } else {
             Span::new(0, u64::from(captured)).map_or(Ok(Default::default()), |span| stream.note(span))

@@ -17,27 +17,37 @@
 //! | `context`, `chunks` | what a callback sees and may do; unread stream, run by run |
 
 mod burst;
+mod bypass;
 mod checksums;
 mod chunks;
 mod close;
 mod context;
 mod deliver;
+mod edit;
 mod fast_open;
+mod in_step;
 mod open;
 mod pending;
 mod resync;
 mod rivals;
+mod rtt;
+mod scratch;
 mod segment;
 mod stream;
 mod suspect;
+mod transmit;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 pub use chunks::{Chunk, Chunks};
-pub use context::{Attachments, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
+pub use context::{Attachments, BufInfo, CoreCx, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
+pub use edit::AlterError;
+pub use rtt::Rtt;
+pub use transmit::{MAX_OUTGOING, Outgoing, SendError, Way};
 
 use crate::config::{Config, Timeouts};
+use crate::event::Side;
 use crate::flow::key::PacketKey;
 use crate::flow::{FlowId, FlowKey, FlowTable, Hasher, NO_SLOT, TimerWheel};
 use crate::packet::{LinkType, MAX_BURST, Verdict};
@@ -46,7 +56,10 @@ use crate::stats::Stats;
 use crate::time::Timestamp;
 use crate::wire::fragment::Defragmenter;
 use crate::wire::{Packet, decode};
+use edit::Edits;
 use pending::Pending;
+use rtt::RttTable;
+use scratch::Scratch;
 
 /// The place among a burst's packets for one that was made whole from fragments.
 const WHOLE: usize = MAX_BURST;
@@ -62,9 +75,7 @@ pub struct Stack {
     buffers: BufferStore,
     pending: Pending,
     defragmenter: Defragmenter,
-    /// Datagrams that this burst made whole, one after the other, and where the last one begins.
-    scratch: Vec<u8>,
-    whole_start: usize,
+    scratch: Scratch,
     /// Flows in their handshake, oldest first; those that have left it are dropped when they are met.
     half_open: VecDeque<FlowId>,
     /// Flows that were idle longest when the table was last found full: age in ticks, slot; longest idle last.
@@ -84,9 +95,17 @@ pub struct Stack {
     delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
-    /// The SND callbacks at hand have changed the packet, or dropped it.
-    edited: bool,
+    /// Who sent the packet at hand.
+    sender: Side,
+    /// What the SND callbacks at hand did to the packet.
+    edits: Edits,
+    /// The callbacks at hand have dropped the packet.
     dropped: bool,
+    rtts: RttTable,
+    /// Packets that callbacks have sent.
+    outgoing: VecDeque<Outgoing>,
+    /// When the layer above is to be called; the end of time, if it need not be.
+    wakeup: Timestamp,
 }
 
 impl Stack {
@@ -103,8 +122,7 @@ impl Stack {
             buffers: BufferStore::new(),
             pending: Pending::default(),
             defragmenter: Defragmenter::new(config.fragments),
-            scratch: Vec::new(),
-            whole_start: 0,
+            scratch: Scratch::default(),
             half_open: VecDeque::new(),
             idlest: Vec::new(),
             ended: Vec::new(),
@@ -119,8 +137,12 @@ impl Stack {
                 .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
             delivering: None,
             suspect_bytes: 0,
-            edited: false,
+            sender: Side::Client,
+            edits: Edits::default(),
             dropped: false,
+            rtts: RttTable::default(),
+            outgoing: VecDeque::new(),
+            wakeup: Timestamp::MAX,
             config,
         }
     }

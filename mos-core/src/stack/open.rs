@@ -1,7 +1,7 @@
 //! A TCP packet without a flow: it begins one, or it is an orphan.
 
-use super::{FlowCx, PacketCx, Stack, WHOLE};
-use crate::event::{EndReason, Observer, Side};
+use super::{FlowCx, PacketCx, Stack};
+use crate::event::{EndReason, Observer, Side, Wanted};
 use crate::flow::record::{HalfFlags, ReuseSyn, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT, Offers};
 use crate::packet::Burst;
@@ -60,13 +60,13 @@ impl Stack {
             Beginning::Middle => packet.src_port >= packet.dst_port,
         };
         let sender = if client_sent { Side::Client } else { Side::Server };
-        let frame =
-            if index == WHOLE { &self.scratch[self.whole_start..] } else { &burst.memory[burst.frames[index].range()] };
+        let frame = self.scratch.frame(index, burst);
         let slot = self.flows.insert(&key, &packet, frame, client_sent, self.now);
         self.stats.flows += 1;
+        self.rtts.reset(slot);
         let segment = Segment::new(&packet, self.frame(index, burst));
         let (hot, cold) = self.flows.parts(slot);
-        hot.interest = attachment.interest;
+        hot.wanted = Wanted::of(attachment.interest);
         hot.table = attachment.table;
         hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
         if checksum_good {

@@ -41,6 +41,8 @@ pub(crate) struct Group {
     last: u32,
     /// Bytes of all pieces.
     pub(crate) len: u64,
+    /// Of these, bytes that those have heard of who hear at once.
+    pub(crate) announced: u64,
     /// What the first reader has taken, as long as the direction has no backlog to say it; ...
     taken: u64,
     /// ... and where it stands for all readers, if another one has taken something.
@@ -93,6 +95,7 @@ impl Pending {
             first: piece,
             last: piece,
             len,
+            announced: 0,
             taken: 0,
             all_taken: END,
         });
@@ -147,6 +150,12 @@ impl Pending {
             Some(place) => *place = taken,
             None => group.taken = taken,
         }
+    }
+
+    /// All of a group is known to those who hear at once.
+    pub(crate) fn announce(&mut self, index: usize) {
+        let group = &mut self.groups[index];
+        group.announced = group.len;
     }
 
     /// Notes the stream offset of a group's first byte.

@@ -22,10 +22,7 @@ impl Stack {
         let hot = self.flows.hot(slot);
         let cold = self.flows.cold(slot);
         if segment.has_ack() {
-            let proven = self.flows.extras(slot).and_then(|extras| extras.reuse).filter(|syn| {
-                syn.side == side.other() && segment.ack.gt(syn.seq) && segment.ack.le(syn.segment.data_end())
-            });
-            let Some(syn) = proven else { return false };
+            let Some(syn) = self.proven_reuse(slot, side, index) else { return false };
             self.end(slot, EndReason::Reuse, burst, observer);
             self.begin(Beginning::SynAck(Some(syn)), index, burst, observer);
             return true;
@@ -45,10 +42,23 @@ impl Stack {
             self.open(index, burst, observer);
             return true;
         }
-        self.stats.unproven_syns += 1;
-        self.flows.extras_mut(slot).reuse = Some(ReuseSyn { side, seq: segment.seq, segment: *segment });
+        self.expect_reuse(slot, side, index, burst);
         self.pass_by(slot, side, segment, index, burst, observer);
         true
+    }
+
+    /// The SYN at `index` counts if it is answered.
+    pub(super) fn expect_reuse(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        self.stats.unproven_syns += 1;
+        self.flows.extras_mut(slot).reuse = Some(ReuseSyn { side, seq: segment.seq, segment });
+    }
+
+    /// The SYN that the SYN|ACK at `index`, from `side`, answers.
+    pub(super) fn proven_reuse(&self, slot: u32, side: Side, index: usize) -> Option<ReuseSyn> {
+        let ack = self.packets[index].ack;
+        let answers = |syn: &ReuseSyn| syn.side == side.other() && ack.gt(syn.seq) && ack.le(syn.segment.data_end());
+        self.flows.extras(slot)?.reuse.filter(answers)
     }
 
     /// D11: the handshake's last ACK says which of several SYN|ACKs counts.

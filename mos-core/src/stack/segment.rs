@@ -1,15 +1,16 @@
 //! A TCP packet of a known flow: sender, SND hook, receiver, RCV hook.
 
-use super::{FlowCx, Stack, WHOLE};
+use super::edit::Edits;
+use super::{FlowCx, Stack};
 use crate::config::ChecksumMode;
-use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
+use crate::event::{Attachment, ErrorReason, Event, Hook, Interest, Observer, Side, Wanted};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowFlags, NO_SLOT};
 use crate::packet::Burst;
 use crate::tcp::receiver::Payload;
 use crate::tcp::validate::{Acceptance, plausible_ack, validate};
 use crate::tcp::{Flow, Segment, receiver, sender};
-use crate::wire::{PacketKind, SeqNum, TcpFlags, decode};
+use crate::wire::{SeqNum, TcpFlags};
 
 /// The control bits that leave the short way.
 pub(super) const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::URG | TcpFlags::ACK;
@@ -21,6 +22,9 @@ const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Snd, Event::ConnStart).or(Interest::of(Hook::Snd, Event::TcpStateChange)),
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
+
+/// What a packet on the short way is looked at for after all else.
+const SPECIAL: Wanted = Wanted::of(Interest::IMMEDIATE.or(Interest::RTT));
 
 /// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
 /// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
@@ -42,7 +46,7 @@ impl Stack {
     /// The bytes of the packet at `index`.
     #[inline]
     pub(super) fn frame<'f>(&'f self, index: usize, burst: &'f Burst<'_>) -> &'f [u8] {
-        if index == WHOLE { &self.scratch[self.whole_start..] } else { &burst.memory[burst.frames[index].range()] }
+        self.scratch.frame(index, burst)
     }
 
     /// A TCP packet: of a flow, or of none.
@@ -62,7 +66,18 @@ impl Stack {
             return;
         }
         self.stats.flow_packets += 1;
-        if !self.fast(slot, side, index, burst, observer) {
+        self.sender = side;
+        let hot = self.flows.hot(slot);
+        let (special, bypassed) = (hot.flags.any(FlowFlags::EXTRAS), hot.table == Attachment::BYPASS.table);
+        let mut shifted = false;
+        if special {
+            self.arrive(slot, side, index, burst);
+            shifted = self.is_shifted(slot);
+        }
+        if bypassed {
+            self.bypass(slot, side, index, burst, observer);
+            self.depart(slot, side, index, burst);
+        } else if shifted || !self.fast(slot, side, index, burst, observer) {
             self.segment(slot, side, index, false, burst, observer);
         }
     }
@@ -110,13 +125,17 @@ impl Stack {
         sender.ack = packet.ack;
         sender.edge = sender.edge.max(packet.ack + (u32::from(packet.window) << sender.window_shift));
         hot.last_seen = self.tick as u32;
-        if hot.interest.any(SND_PKT_IN) {
+        if hot.wanted.any(Wanted::of(SND_PKT_IN)) {
+            self.edits = Edits { fresh: true, sent: (packet.seq, packet.payload_len), ..Edits::default() };
             match self.send(slot, side, index, SND_PKT_IN, burst, observer) {
                 Fate::Kept => {}
                 Fate::Dropped => return true,
                 Fate::Edited => {
                     let (hot, cold) = self.flows.parts(slot);
                     Flow { hot, cold }.reconcile();
+                    if self.edits.in_step {
+                        self.record_edit(slot, side, index, None, burst);
+                    }
                     let segment = Segment::new(&self.packets[index], self.frame(index, burst));
                     self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
                     return true;
@@ -130,14 +149,19 @@ impl Stack {
             receiver.ts_recent = packet.ts_val;
         }
         receiver.rcv_nxt = end;
-        let interest = hot.interest;
+        let wanted = hot.wanted;
         let (len, base, payload) = (packet.payload_len, packet.seq, packet.payload);
-        if len > 0 && interest.any(Interest::buffer(side.other())) {
+        if len > 0 && wanted.any(Wanted::buffer(side.other())) {
             let source = self.source(index, usize::from(payload), burst);
             self.push(slot, side.other(), base, source, u64::from(len));
         }
-        if interest.any(RCV_PKT_IN) {
+        if wanted.any(Wanted::of(RCV_PKT_IN)) {
             self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
+        }
+        if wanted.any(SPECIAL) {
+            let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+            self.measure(slot, side, &segment, false);
+            self.deliver_at_once(slot, index, burst, observer);
         }
         true
     }
@@ -152,6 +176,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        self.sender = side;
         let mut segment = Segment::new(&self.packets[index], self.frame(index, burst));
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
@@ -206,10 +231,22 @@ impl Stack {
                 self.raise(slot, side, Some(index), Hook::Rcv, state, burst, observer);
             }
         }
+        if self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN) {
+            self.time_handshake(slot, side, &segment);
+        }
+        self.edits = Edits { fresh: segment.seq.ge(before.0), sent: self.edits.sent, ..Edits::default() };
+        if !self.is_shifted(slot) {
+            self.edits.sent = (segment.seq, segment.len);
+        }
         let events = SND_PKT_IN.or(sent.events).or(if beginning { BEGINNING[0] } else { Interest::NONE });
         match self.send(slot, side, index, events, burst, observer) {
             Fate::Kept => {}
-            Fate::Edited => segment = Segment::new(&self.packets[index], self.frame(index, burst)),
+            Fate::Edited => {
+                if self.edits.in_step {
+                    self.record_edit(slot, side, index, Some(before), burst);
+                }
+                segment = Segment::new(&self.packets[index], self.frame(index, burst));
+            }
             Fate::Dropped => {
                 let (hot, cold) = self.flows.parts(slot);
                 let mut flow = Flow { hot, cold };
@@ -221,6 +258,7 @@ impl Stack {
                 return self.arm(slot);
             }
         }
+        self.depart(slot, side, index, burst);
         let extra = if beginning { BEGINNING[1] } else { Interest::NONE };
         self.receive(slot, side.other(), &segment, index, extra, burst, observer);
     }
@@ -235,29 +273,20 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> Fate {
-        let wanted = events.and(self.flows.hot(slot).interest);
-        if wanted.is_empty() {
+        if !self.flows.hot(slot).wanted.any(Wanted::of(events)) {
             return Fate::Kept;
         }
-        (self.edited, self.dropped) = (false, false);
+        self.dropped = false;
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
-        observer.on_events(&mut cx, Hook::Snd, side, wanted);
+        observer.on_events(&mut cx, Hook::Snd, side, events);
         if self.dropped {
             return Fate::Dropped;
         }
-        if !self.edited {
+        if !self.edits.edited {
             return Fate::Kept;
         }
-        let meta = &burst.frames[index];
-        let frame = &burst.memory[meta.range()];
-        let packet = decode(frame, meta.wire_len, meta.link);
-        if packet.kind != PacketKind::Tcp {
-            // What is no TCP segment any more reaches no TCP endpoint.
-            return Fate::Dropped;
-        }
-        self.packets[index] = packet;
-        self.keys[index] = self.hasher.key(&packet, frame);
-        Fate::Edited
+        // What is no TCP segment any more reaches no TCP endpoint.
+        if self.decode_again(index, &burst.frames[index], burst) { Fate::Edited } else { Fate::Dropped }
     }
 
     /// The receiver's half of the update, with the packet as the SND callbacks left it.
@@ -277,12 +306,16 @@ impl Stack {
         if side == Side::Server && key.key != hot.key && !hot.flags.any(FlowFlags::TRANSLATED) {
             // The first packet that reaches the server under other addresses than it came with.
             self.flows.insert_server_key(slot, &key);
+            let view = super::context::view(self, burst, index);
+            let translated = [view.source(), view.destination()];
+            self.flows.extras_mut(slot).translated = Some(translated);
         }
         if self.flows.hot(slot).half[side as usize].slow.any(SlowFlags::HELD) && !segment.syn() {
             // The answer to the SYN was not captured; what follows the SYN tells what became of its data.
             self.release_held(slot, side, segment.seq);
         }
         let repeated = self.overlap(slot, side, segment);
+        self.measure(slot, side.other(), segment, repeated);
         if repeated {
             self.raise(slot, side, Some(index), Hook::Rcv, RCV_REXMIT, burst, observer);
         }
@@ -304,6 +337,7 @@ impl Stack {
             events = events.without(RCV_REXMIT);
         }
         self.raise(slot, side, Some(index), Hook::Rcv, events, burst, observer);
+        self.deliver_at_once(slot, index, burst, observer);
         if !self.end_if_finished(slot, segment.rst(), burst, observer) {
             self.arm(slot);
         }
@@ -319,9 +353,11 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        self.edits = Edits::default();
         if self.send(slot, side, index, SND_PKT_IN, burst, observer) == Fate::Dropped {
             return;
         }
+        self.depart(slot, side, index, burst);
         if self.overlap(slot, side.other(), segment) {
             self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_REXMIT, burst, observer);
             self.compare(slot, side.other(), segment, index, burst, observer);
@@ -341,9 +377,11 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        self.edits = Edits::default();
         if self.send(slot, side, index, SND_PKT_IN, burst, observer) == Fate::Dropped {
             return;
         }
+        self.depart(slot, side, index, burst);
         self.suspect(slot, side.other(), segment, reason, index, burst);
         self.error(slot, side.other(), reason, Some(index), burst, observer);
         self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
@@ -361,9 +399,8 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        let wanted = events.and(self.flows.hot(slot).interest);
-        if !wanted.is_empty() {
-            observer.on_events(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, hook, side, wanted);
+        if self.flows.hot(slot).wanted.any(Wanted::of(events)) {
+            observer.on_events(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, hook, side, events);
         }
     }
 
@@ -393,7 +430,7 @@ impl Stack {
         observer: &mut O,
     ) {
         self.stats.errors[reason.index()] += 1;
-        if self.flows.hot(slot).interest.any(Interest::of(Hook::Null, Event::Error)) {
+        if !self.is_bypassed(slot) {
             observer.on_error(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, reason, readers);
         }
     }

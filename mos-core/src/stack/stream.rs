@@ -3,9 +3,9 @@
 //! In order, payload is shown to readers where it lies in its frame. Only what came out of order, what a reader left, and
 //! what is kept as history goes to the side's backlog.
 
+use super::Stack;
 use super::pending::Source;
-use super::{Stack, WHOLE};
-use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Side};
+use crate::event::{ErrorReason, Event, Hook, Interest, Observer, Reading, Side, Wanted};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::packet::Burst;
 use crate::reassembly::{OverlapPolicy, Span, StoreError};
@@ -156,7 +156,8 @@ impl Stack {
                 }
                 return;
             }
-            let fits = span.end() - nxt <= self.config.receive_buffer_bytes;
+            let fits =
+                span.end() - nxt <= self.capacity(slot, side, observer.reading(self.flows.hot(slot).table, side));
             if fits && self.store(slot, side, span, source, index, burst, observer).is_ok() {
                 return;
             }
@@ -179,18 +180,14 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> Result<(), StoreError> {
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
+        let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
         self.ensure_backlog(slot, side);
-        let readers = observer.readers(self.flows.hot(slot).table, side);
+        let readers = observer.reading(self.flows.hot(slot).table, side).readers;
         let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return Err(StoreError::Budget) };
         let backlog = self.buffers.get_mut(buffer);
         let stored = if reads {
             let keep_below = backlog.fastest(readers);
-            let bytes = match source {
-                Source::Frame(at) => &burst.memory[at..at + span.len() as usize],
-                Source::Scratch(at) => &self.scratch[at..at + span.len() as usize],
-                Source::Stored | Source::Missing => return Ok(()),
-            };
+            let Some(bytes) = self.scratch.at(source, span.len() as usize, burst) else { return Ok(()) };
             backlog.stream.store(&mut self.pool, span.start(), bytes, self.config.overlap, keep_below)?
         } else {
             if backlog.stream.keeps_bytes() {
@@ -234,7 +231,11 @@ impl Stack {
         let hot = *self.flows.hot(slot);
         let half = hot.half[side as usize];
         let last = self.config.overlap == OverlapPolicy::Last;
-        if !hot.interest.any(Interest::buffer(side)) || !(last || hot.interest.any(Interest::HISTORY)) {
+        if !hot.wanted.any(Wanted::buffer(side)) {
+            return;
+        }
+        let Reading { readers, history_bytes, .. } = observer.reading(hot.table, side);
+        if !last && history_bytes == 0 {
             return;
         }
         if half.flags.any(HalfFlags::PENDING) {
@@ -251,14 +252,7 @@ impl Stack {
         }
         let len = captured.min(nxt - first) as usize;
         let at = usize::from(self.packets[index].payload);
-        let bytes = if index == WHOLE {
-            self.scratch.get(self.whole_start + at..self.whole_start + at + len)
-        } else {
-            let start = burst.frames[index].start + at;
-            burst.memory.get(start..start + len)
-        };
-        let Some(bytes) = bytes else { return };
-        let readers = observer.readers(hot.table, side);
+        let Some(bytes) = self.scratch.frame(index, burst).get(at..at + len) else { return };
         let backlog = self.buffers.get_mut(buffer);
         let conflict = backlog.stream.compare(&self.pool, first, bytes);
         if last && conflict.is_some() {
@@ -285,7 +279,7 @@ impl Stack {
             return;
         }
         let base = self.flows.hot(slot).half[side as usize].rcv_nxt;
-        if self.flows.hot(slot).interest.any(Interest::buffer(side)) {
+        if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
             self.push(slot, side, base, source, len);
             if source == Source::Missing
                 && let Some(group) = self.pending.find(slot, side)
@@ -314,7 +308,7 @@ impl Stack {
             return;
         }
         self.append(slot, side, Source::Stored, end - offset);
-        if !self.flows.hot(slot).interest.any(Interest::buffer(side)) {
+        if !self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
             self.release(slot, side, end);
         }
     }
@@ -376,6 +370,9 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
+        if self.is_bypassed(slot) {
+            return;
+        }
         let half = self.flows.hot(slot).half[side as usize];
         if half.flags.any(HalfFlags::SYNCED) && !half.slow.any(SlowFlags::HELD) {
             let (hot, cold) = self.flows.parts(slot);

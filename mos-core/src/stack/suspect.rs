@@ -3,7 +3,7 @@
 //! any other segment, it got from these.
 
 use super::Stack;
-use crate::event::{ErrorReason, Interest, Side};
+use crate::event::{ErrorReason, Side, Wanted};
 use crate::flow::HalfFlags;
 use crate::flow::record::Suspect;
 use crate::packet::Burst;
@@ -27,7 +27,7 @@ impl Stack {
         index: usize,
         burst: &Burst<'_>,
     ) {
-        let reads = self.flows.hot(slot).interest.any(Interest::buffer(side));
+        let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
         let half = self.flows.hot(slot).half[side as usize];
         let doubtful = match reason {
             ErrorReason::Timestamp | ErrorReason::Window => self.is_near(slot, side, segment.data_end()),

@@ -5,11 +5,13 @@
 
 pub mod flow;
 pub mod receiver;
+pub mod remap;
 pub mod segment;
 pub mod sender;
 pub mod state;
 pub mod validate;
 
 pub use flow::Flow;
+pub use remap::{Remap, RemapFull};
 pub use segment::Segment;
 pub use state::TcpState;

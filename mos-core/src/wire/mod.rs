@@ -16,9 +16,12 @@
 //! | `checksum` | checksums: verified, filled in, updated |
 //! | `fragment` | IP datagrams in pieces |
 //! | `emit` | frames built from fields |
+//! | `edit` | bytes of a frame overwritten, inserted, removed |
+//! | `rewrite` | header fields changed |
 
 pub mod checksum;
 pub mod decode;
+pub mod edit;
 pub mod emit;
 pub mod fragment;
 mod ip;
@@ -26,12 +29,14 @@ pub mod link;
 pub mod options;
 pub mod packet;
 pub mod reason;
+pub mod rewrite;
 pub mod seq;
 
 #[cfg(test)]
 mod tests;
 
 pub use decode::{decode, decode_into, decode_ip};
+pub use edit::{Checksums, EditError, Layer, overwrite, splice};
 pub use emit::{FrameBuilder, TcpSegment};
 pub use fragment::{DefragLimits, DefragStats, Defragmenter, Outcome, Rejection};
 
@@ -39,6 +44,7 @@ pub use link::NO_VLAN;
 pub use options::{SackBlocks, TcpOptions};
 pub use packet::{Packet, PacketKind, TcpFlags};
 pub use reason::{Tunnel, Undecoded};
+pub use rewrite::{Rewrite, renumber};
 pub use seq::SeqNum;
 
 /// The big-endian number at `at`, if the bytes reach that far.

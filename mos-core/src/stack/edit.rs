@@ -1,0 +1,159 @@
+//! What SND callbacks do to a packet.
+
+use super::{FlowCx, WHOLE};
+use crate::packet::{Burst, FrameMeta};
+use crate::tcp::RemapFull;
+use crate::wire::edit::{self, Checksums, EditError, Layer};
+use crate::wire::{PacketKind, Rewrite, SeqNum, TcpFlags, decode};
+
+/// What the SND callbacks at hand may do to the payload's length, and what they did to the packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Edits {
+    /// Something was changed.
+    pub(super) edited: bool,
+    /// The payload's length was changed, and both endpoints are to be kept in step.
+    pub(super) in_step: bool,
+    /// Nothing of the segment has passed here before.
+    pub(super) fresh: bool,
+    /// The packet as its sender has sent it: the number of its first byte, and its payload's length.
+    pub(super) sent: (SeqNum, u32),
+}
+
+/// Why a packet was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlterError {
+    /// The event came without a packet.
+    #[error("there is no packet at hand")]
+    NoPacket,
+    /// The packet was made whole from fragments, which have gone their way.
+    #[error("the packet came in fragments, which are forwarded one by one")]
+    Fragmented,
+    /// The edit is not possible on this packet.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The payload's length cannot be changed with the endpoints in step: bytes of this segment have passed before.
+    #[error("bytes of this segment have passed before: the change made then is repeated by itself")]
+    Repeated,
+    /// The payload's length cannot be changed with the endpoints in step: nobody would send the bytes again if they were lost.
+    #[error("a segment without payload, or with SYN or RST, cannot be given another length: send a packet instead")]
+    NoPayload,
+    /// The payload's length cannot be changed with the endpoints in step: too much of that is not acknowledged yet.
+    #[error(transparent)]
+    Full(#[from] RemapFull),
+}
+
+impl FlowCx<'_> {
+    /// The packet's place in its burst, if it is in a frame of its own.
+    fn own_frame(&self) -> Result<(usize, FrameMeta), AlterError> {
+        match self.index {
+            None => Err(AlterError::NoPacket),
+            Some(WHOLE) => Err(AlterError::Fragmented),
+            Some(index) => Ok((index, self.burst.frames[index])),
+        }
+    }
+
+    /// The packet's bytes, to change in place; checksums are the caller's concern. Only changes made at the SND hook have an
+    /// effect on the flow. `None` without a packet, or for a datagram made whole from fragments.
+    #[must_use]
+    pub fn frame_mut(&mut self) -> Option<&mut [u8]> {
+        let (index, _) = self.own_frame().ok()?;
+        self.stack.edits.edited = true;
+        Some(self.stack.scratch.frame_mut(index, &mut self.burst))
+    }
+
+    /// Overwrites bytes of the packet.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn overwrite(
+        &mut self,
+        layer: Layer,
+        offset: usize,
+        bytes: &[u8],
+        checksums: Checksums,
+    ) -> Result<(), AlterError> {
+        let (index, meta) = self.own_frame()?;
+        let packet = self.stack.packets[index];
+        let frame = self.stack.scratch.frame_mut(index, &mut self.burst);
+        edit::overwrite(frame, &packet, layer, offset, bytes, checksums)?;
+        self.read_again(index, meta);
+        Ok(())
+    }
+
+    /// Changes header fields of the packet, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), AlterError> {
+        let (index, meta) = self.own_frame()?;
+        let packet = self.stack.packets[index];
+        rewrite.apply(self.stack.scratch.frame_mut(index, &mut self.burst), &packet)?;
+        self.read_again(index, meta);
+        Ok(())
+    }
+
+    /// Replaces `removed` bytes of the packet by others, perhaps more or fewer.
+    ///
+    /// `in_step`: if the payload's length changes, the sequence and acknowledgment numbers of all later packets of the flow are
+    /// shifted, and the change is repeated when the segment is retransmitted, so that neither endpoint notices.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn splice(
+        &mut self,
+        layer: Layer,
+        offset: usize,
+        removed: usize,
+        inserted: &[u8],
+        checksums: Checksums,
+        in_step: bool,
+    ) -> Result<(), AlterError> {
+        if removed == inserted.len() {
+            return self.overwrite(layer, offset, inserted, checksums);
+        }
+        let (index, meta) = self.own_frame()?;
+        let packet = self.stack.packets[index];
+        let shifts = in_step && layer == Layer::Payload;
+        if shifts && (self.stack.edits.sent.1 == 0 || packet.tcp_flags & (TcpFlags::SYN | TcpFlags::RST) != 0) {
+            return Err(AlterError::NoPayload);
+        }
+        if shifts && !self.stack.edits.fresh {
+            return Err(AlterError::Repeated);
+        }
+        if shifts {
+            self.stack.room_for_edit(self.slot, self.stack.sender, packet.payload_len as usize + inserted.len())?;
+        }
+        let max_len = self.stack.config.max_ip_len.into();
+        self.stack.scratch.replace(index, &self.burst, |bytes, start| {
+            edit::splice(bytes, start, &packet, layer, offset, removed, inserted, checksums, max_len)
+        })?;
+        self.stack.edits.in_step |= shifts;
+        self.read_again(index, meta);
+        Ok(())
+    }
+
+    fn read_again(&mut self, index: usize, meta: FrameMeta) {
+        self.stack.edits.edited = true;
+        self.stack.decode_again(index, &meta, &self.burst);
+    }
+}
+
+impl super::Stack {
+    /// Decodes the packet at `index` after a change. What is no TCP segment any more stays as it was decoded: no more can
+    /// be done to it, and it reaches no endpoint.
+    pub(super) fn decode_again(&mut self, index: usize, meta: &FrameMeta, burst: &Burst<'_>) -> bool {
+        let frame = self.scratch.frame(index, burst);
+        let wire_len = if self.scratch.is_replaced(index) { frame.len() as u32 } else { meta.wire_len };
+        let packet = decode(frame, wire_len, meta.link);
+        let is_tcp = packet.kind == PacketKind::Tcp;
+        if is_tcp {
+            self.packets[index] = packet;
+            self.keys[index] = self.hasher.key(&packet, frame);
+        }
+        is_tcp
+    }
+}

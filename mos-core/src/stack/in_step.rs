@@ -1,0 +1,150 @@
+//! Endpoints whose numbers differ because a callback changed the length of a payload between them, kept in step; and
+//! streams that a callback has cut.
+//!
+//! The stack counts each direction as its receiver does. So a packet is renumbered as soon as it arrives, changes that
+//! were made to its bytes before are made again, and its acknowledgments are put in its receiver's terms when it has passed.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{Stack, WHOLE};
+use crate::event::Side;
+use crate::flow::record::SlowFlags;
+use crate::packet::{Burst, Verdict};
+use crate::tcp::{Flow, Remap, RemapFull};
+use crate::wire::edit::{self, Checksums, Layer};
+use crate::wire::{SeqNum, TcpFlags, renumber};
+
+impl Stack {
+    fn remaps(&self, slot: u32) -> Option<&[Remap; 2]> {
+        self.flows.extras(slot)?.remaps.as_deref()
+    }
+
+    /// Whether numbers of the flow are shifted.
+    pub(super) fn is_shifted(&self, slot: u32) -> bool {
+        self.remaps(slot).is_some()
+    }
+
+    /// Where `number` of the stream that the peer of `side` receives lies in the terms of `side`, which sends it.
+    pub(super) fn numbers_of(&self, slot: u32, side: Side, number: SeqNum) -> SeqNum {
+        self.remaps(slot).map_or(number, |remaps| remaps[side as usize].to_sender(number))
+    }
+
+    /// A packet from `side` of a flow with extras has arrived.
+    pub(super) fn arrive(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
+        self.renumber_arriving(slot, side, index, burst);
+        let receiver = side.other();
+        let packet = &self.packets[index];
+        if let Some(cut) = self.flows.extras(slot).and_then(|extras| extras.cuts[receiver as usize])
+            && packet.payload_len > 0
+            && self.flows.cold(slot).half[receiver as usize].offset_of(packet.seq + packet.payload_len) > cut
+            && index != WHOLE
+        {
+            self.verdicts[index] = Verdict::Drop;
+        }
+    }
+
+    fn renumber_arriving(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
+        let packet = self.packets[index];
+        self.edits.sent = (packet.seq, packet.payload_len);
+        if index == WHOLE || packet.tcp_flags & TcpFlags::SYN != 0 {
+            return;
+        }
+        let Some(remap) = self.flows.extras(slot).and_then(|extras| extras.remaps.as_deref()) else { return };
+        let remap = &remap[side as usize];
+        if remap.is_identity() {
+            return;
+        }
+        let mut seq = remap.to_receiver(packet.seq);
+        let whole = packet.payload_captured == packet.payload_len;
+        if packet.payload_len > 0 && whole && remap.touches(packet.seq, packet.payload_len) {
+            let mut payload = Vec::new();
+            seq = remap.payload(packet.seq, packet.payload(self.scratch.frame(index, burst)), &mut payload);
+            let old = packet.payload_len as usize;
+            let max_len = usize::from(u16::MAX);
+            // It fitted when it was first sent; if it does not now, its sender has put other segments together.
+            let made = self.scratch.replace(index, burst, |bytes, start| {
+                edit::splice(bytes, start, &packet, Layer::Payload, 0, old, &payload, Checksums::Incremental, max_len)
+            });
+            if made.is_err() {
+                self.verdicts[index] = Verdict::Drop;
+            }
+            if payload.is_empty() && packet.tcp_flags & TcpFlags::FIN == 0 {
+                // Nothing is left of it. One before the window, as a keep-alive has it (RFC 9293 3.8.4), it makes its
+                // receiver say how far it has got.
+                seq = SeqNum(seq.0.wrapping_sub(1));
+            }
+        }
+        if seq != packet.seq {
+            let frame = self.scratch.frame_mut(index, burst);
+            renumber(frame, &packet, seq, packet.ack, |block| block);
+        }
+        self.decode_again(index, &burst.frames[index], burst);
+    }
+
+    /// The packet goes on to the peer of `side`: its acknowledgments are put in that one's terms.
+    pub(super) fn depart(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
+        let packet = self.packets[index];
+        if index == WHOLE || packet.tcp_flags & TcpFlags::ACK == 0 {
+            return;
+        }
+        let Some(remaps) = self.flows.extras_if_any(slot).and_then(|extras| extras.remaps.as_deref_mut()) else {
+            return;
+        };
+        let remap = &mut remaps[side.other() as usize];
+        if remap.is_identity() {
+            return;
+        }
+        let ack = remap.to_sender(packet.ack);
+        let frame = self.scratch.frame_mut(index, burst);
+        renumber(frame, &packet, packet.seq, ack, |block| remap.sack_to_sender(block));
+        remap.acked(packet.ack);
+        self.packets[index].ack = ack;
+    }
+
+    /// Whether another change of a payload's length can be remembered.
+    pub(super) fn room_for_edit(&self, slot: u32, side: Side, len: usize) -> Result<(), RemapFull> {
+        self.remaps(slot).map_or(Ok(()), |remaps| remaps[side as usize].has_room(len))
+    }
+
+    /// The SND callbacks have changed the length of a payload from `side`. `before`: how far that one was known to have sent
+    /// before, with and without its FIN.
+    pub(super) fn record_edit(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        before: Option<(SeqNum, SeqNum)>,
+        burst: &Burst<'_>,
+    ) {
+        let (at, removed) = self.edits.sent;
+        let packet = self.packets[index];
+        let payload = packet.payload(self.scratch.frame(index, burst));
+        let extras = self.flows.extras_mut(slot);
+        let remap = &mut extras.remaps.get_or_insert_with(Box::default)[side as usize];
+        let recorded = remap.record(at, removed, payload);
+        debug_assert!(recorded.is_ok(), "there was room");
+        let Some((snd_max, data_max)) = before else { return };
+        let (hot, cold) = self.flows.parts(slot);
+        let mut flow = Flow { hot, cold };
+        let (end, fin) = (packet.seq + packet.payload_len, packet.tcp_flags & TcpFlags::FIN != 0);
+        let cold = flow.cold(side);
+        cold.data_max = data_max.max(end);
+        cold.snd_max = snd_max.max(end + u32::from(fin));
+        if fin && flow.half(side).slow.any(SlowFlags::FIN_SENT) {
+            flow.cold(side).fin_seq = end;
+        }
+    }
+
+    /// A callback has dropped the packet that brought `side` new data: neither that nor anything behind it reaches `side`,
+    /// however often it is sent.
+    pub(super) fn cut(&mut self, slot: u32, side: Side, index: usize) {
+        let packet = &self.packets[index];
+        if self.sender == side || packet.payload_len == 0 {
+            return;
+        }
+        let offset = self.flows.cold(slot).half[side as usize].offset_of(packet.seq);
+        let cut = &mut self.flows.extras_mut(slot).cuts[side as usize];
+        *cut = Some(cut.map_or(offset, |cut| cut.min(offset)));
+    }
+}

@@ -1,0 +1,88 @@
+//! Around every callback: what panics is caught and counted, and, if that is asked for, the time it takes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// How long callbacks take.
+#[derive(Clone, Debug)]
+pub struct CallbackTimes {
+    budget: Duration,
+    slow: u64,
+    counts: [u64; 32],
+}
+
+impl CallbackTimes {
+    /// The time that a callback should not exceed.
+    #[must_use]
+    pub fn budget(&self) -> Duration {
+        self.budget
+    }
+
+    /// Callbacks that took longer.
+    #[must_use]
+    pub fn slow(&self) -> u64 {
+        self.slow
+    }
+
+    /// All callbacks that were timed.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How many callbacks took how long: number `n` counts those of less than 2^n nanoseconds that no number before it counts; the
+    /// last one has all the rest.
+    #[must_use]
+    pub fn histogram(&self) -> &[u64; 32] {
+        &self.counts
+    }
+
+    fn add(&mut self, taken: Duration) {
+        let nanos = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
+        let place = (u64::BITS - nanos.leading_zeros()) as usize;
+        self.counts[place.min(self.counts.len() - 1)] += 1;
+        if taken > self.budget {
+            self.slow += 1;
+            if self.slow.is_power_of_two() {
+                log::warn!("{} callbacks have taken longer than {:?} so far", self.slow, self.budget);
+            }
+        }
+    }
+}
+
+/// What happens in callbacks.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    pub(crate) panics: u64,
+    pub(crate) times: Option<CallbackTimes>,
+}
+
+impl Guard {
+    /// From now on callbacks are timed: two looks at a clock each.
+    pub(crate) fn time(&mut self, budget: Duration) {
+        self.times = Some(CallbackTimes { budget, slow: 0, counts: [0; 32] });
+    }
+
+    /// Runs a callback. `None` if it panicked: then that is counted.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
+        let start = self.times.is_some().then(Instant::now);
+        // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
+        // The monitor's own states are its own concern.
+        let result = catch_unwind(AssertUnwindSafe(callback));
+        if let (Some(times), Some(start)) = (&mut self.times, start) {
+            times.add(start.elapsed());
+        }
+        if result.is_err() {
+            self.panics += 1;
+            // Traffic may be what makes it panic: the log must not grow with it.
+            if self.panics.is_power_of_two() {
+                log::error!(
+                    "{} callbacks have panicked so far; monitors hear no more of the flows concerned",
+                    self.panics
+                );
+            }
+        }
+        result.ok()
+    }
+}

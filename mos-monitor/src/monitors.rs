@@ -1,0 +1,265 @@
+//! The monitors that are open on a core, and what they have asked for.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use mos_core::event::{Attachment, Side};
+use mos_core::flow::FlowId;
+use mos_core::socket::Descriptor;
+use mos_core::stack::{Attachments, FlowCx};
+use smallvec::SmallVec;
+
+use crate::control::{Command, Control, MAX_MONITORS, Socket};
+use crate::event::Forest;
+use crate::guard::Guard;
+use crate::monitor::StreamMonitor;
+use crate::raw::AnyRaw;
+use crate::sets::{Member, Name, Seat, Sets, name};
+use crate::table::{Change, HandlerTable, Settings};
+
+/// So many tables of a monitor are kept before those that no flow has are looked for.
+const TABLES: usize = 64;
+
+/// The handler tables of one monitor.
+#[derive(Debug, Default)]
+struct Tables {
+    tables: HashMap<Settings, Rc<HandlerTable>>,
+    next_id: u64,
+    /// With so many, those that nobody uses go.
+    limit: usize,
+}
+
+impl Tables {
+    /// The one table with these settings.
+    fn get(&mut self, settings: Settings, forest: &Forest) -> Rc<HandlerTable> {
+        if let Some(table) = self.tables.get(&settings) {
+            return Rc::clone(table);
+        }
+        if self.tables.len() >= self.limit.max(TABLES) {
+            self.tables.retain(|_, table| Rc::strong_count(table) > 1);
+            self.limit = 2 * self.tables.len();
+        }
+        let table = Rc::new(HandlerTable::new(self.next_id, settings.clone(), forest));
+        self.next_id += 1;
+        self.tables.insert(settings, Rc::clone(&table));
+        table
+    }
+}
+
+pub(crate) struct OpenMonitor {
+    pub(crate) order: u64,
+    pub(crate) monitor: Box<dyn StreamMonitor>,
+    /// What flows begin with.
+    base: Rc<HandlerTable>,
+    tables: Tables,
+}
+
+impl OpenMonitor {
+    fn changed(&mut self, table: &HandlerTable, change: Change) -> Rc<HandlerTable> {
+        let mut settings = table.settings.clone();
+        settings.apply(change);
+        self.tables.get(settings, self.monitor.forest())
+    }
+}
+
+/// The monitors of a core, as the stack's observer.
+#[derive(Default)]
+pub(crate) struct Monitors {
+    /// By index; `creation` has their order.
+    pub(crate) streams: [Option<OpenMonitor>; MAX_MONITORS],
+    pub(crate) creation: SmallVec<[Member; MAX_MONITORS]>,
+    /// In order of creation.
+    pub(crate) raws: Vec<(u64, Box<dyn AnyRaw>)>,
+    pub(crate) sets: Sets,
+    pub(crate) guard: Guard,
+    /// Flows that nobody monitors because all numbers of sets are in use.
+    pub(crate) unmonitored: u64,
+    /// Changes of handlers that had no effect for the same reason.
+    pub(crate) unchanged: u64,
+    pub(crate) control: Control,
+}
+
+impl std::fmt::Debug for Monitors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Monitors").field("streams", &self.creation.len()).field("raws", &self.raws.len()).finish()
+    }
+}
+
+impl Monitors {
+    pub(crate) fn state(&self, descriptor: Descriptor) -> Option<&dyn Any> {
+        match self.control.get(descriptor)? {
+            Socket::Stream(member) | Socket::Active { member, .. } => {
+                self.streams[usize::from(member.index)].as_ref().map(|open| open.monitor.state())
+            }
+            Socket::Raw { order } => {
+                self.raws.iter().find(|(other, _)| *other == order).map(|(_, monitor)| monitor.state())
+            }
+            Socket::Internal | Socket::EndHost | Socket::Timer => None,
+        }
+    }
+
+    pub(crate) fn state_mut(&mut self, descriptor: Descriptor) -> Option<&mut dyn Any> {
+        match self.control.get(descriptor)? {
+            Socket::Stream(member) | Socket::Active { member, .. } => {
+                self.streams[usize::from(member.index)].as_mut().map(|open| open.monitor.state_mut())
+            }
+            Socket::Raw { order } => {
+                self.raws.iter_mut().find(|(other, _)| *other == order).map(|(_, monitor)| monitor.state_mut())
+            }
+            Socket::Internal | Socket::EndHost | Socket::Timer => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn open_monitor(&mut self, member: Member) -> Option<&mut OpenMonitor> {
+        self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+    }
+
+    /// Whether the flow at hand is one of `member`'s.
+    pub(crate) fn has_flow(&self, member: Member, cx: &FlowCx<'_>) -> bool {
+        self.sets.get(cx.table()).is_some_and(|set| set.seats.iter().any(|seat| seat.member == member))
+    }
+
+    /// The set of monitors for a flow that begins with these.
+    pub(crate) fn attachment(&mut self, members: &[Member]) -> Option<Attachment> {
+        let streams = &self.streams;
+        let open = |member: Member| streams[usize::from(member.index)].as_ref();
+        let name: Name = members.iter().filter_map(|&member| Some((member.order, open(member)?.base.id))).collect();
+        let seat = |member| Some(Seat { member, table: Rc::clone(&open(member)?.base) });
+        self.sets.acquire(&name, || members.iter().filter_map(|&member| seat(member)).collect())
+    }
+
+    /// Does what callbacks have asked for.
+    pub(crate) fn apply(&mut self, attachments: &mut Attachments<'_>) {
+        for command in std::mem::take(&mut self.control.commands) {
+            match command {
+                Command::OpenStream { member, monitor } => {
+                    let mut tables = Tables::default();
+                    let base = tables.get(monitor.settings().clone(), monitor.forest());
+                    let open = OpenMonitor { order: member.order, monitor, base, tables };
+                    self.streams[usize::from(member.index)] = Some(open);
+                    self.creation.push(member);
+                }
+                Command::OpenRaw { order, monitor } => self.raws.push((order, monitor)),
+                Command::Close(Socket::Raw { order }) => {
+                    if let Some(index) = self.raws.iter().position(|(other, _)| *other == order) {
+                        let (_, monitor) = self.raws.remove(index);
+                        self.guard.run(|| drop(monitor));
+                    }
+                }
+                Command::Close(Socket::Stream(member)) => self.close_stream(member),
+                Command::Close(Socket::Active { member, flow }) => self.leave(member, flow, attachments),
+                Command::Close(Socket::Internal | Socket::EndHost | Socket::Timer) => {}
+                Command::Change(member, None, change) => {
+                    if let Some(open) = self.open_monitor(member) {
+                        let base = Rc::clone(&open.base);
+                        open.base = open.changed(&base, change);
+                    }
+                }
+                Command::Change(member, Some(flow), change) => self.change(member, flow, change, attachments),
+            }
+        }
+        if self.control.timers.changed {
+            self.control.timers.changed = false;
+            attachments.wake_at(self.control.timers.next_due());
+        }
+    }
+
+    /// What `member` wants of `flow` changes.
+    fn change(&mut self, member: Member, flow: FlowId, change: Change, attachments: &mut Attachments<'_>) {
+        let Some(number) = attachments.table(flow) else { return };
+        let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        else {
+            return;
+        };
+        let Some(set) = self.sets.get(number) else { return };
+        let Some(seat) = set.seats.iter().find(|seat| seat.member == member) else { return };
+        if let Change::Stop(side) = change
+            && seat.table.settings.stopped[1 - usize::from(side)]
+        {
+            return self.leave(member, flow, attachments);
+        }
+        match self.sets.step(number, member, change, |table| open.changed(table, change)) {
+            Some(step) => {
+                for side in Side::BOTH {
+                    if let Some(from) = step.resizes[side as usize] {
+                        attachments.resize_buffer(flow, side, from);
+                    }
+                    if step.begins[side as usize] {
+                        attachments.begin_reading(flow, side, member.index);
+                    }
+                }
+                attachments.set(flow, self.sets.attachment(step.to));
+            }
+            None => {
+                if self.unchanged == 0 {
+                    log::warn!("{} different sets of handlers are in use: flows keep theirs", self.sets.len());
+                }
+                self.unchanged += 1;
+            }
+        }
+    }
+
+    /// `member` hears no more of `flow`.
+    fn leave(&mut self, member: Member, flow: FlowId, attachments: &mut Attachments<'_>) {
+        let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        else {
+            return;
+        };
+        let Some(number) = attachments.table(flow) else { return };
+        let Some(set) = self.sets.get(number) else { return };
+        let mut seats = set.seats.clone();
+        seats.retain(|seat| seat.member != member);
+        if seats.len() == set.seats.len() {
+            return;
+        }
+        if let Some(Some(socket)) = self.guard.run(|| open.monitor.detach(flow.slot())) {
+            self.control.release(socket);
+        }
+        self.control.timers.leave(&mut self.control.sockets, member, flow);
+        if seats.is_empty() {
+            attachments.set(flow, Attachment::BYPASS);
+            self.sets.release(number);
+        } else if let Some(attachment) = self.sets.acquire(&name(&seats), || seats) {
+            attachments.set(flow, attachment);
+            self.sets.release(number);
+        }
+        // Without a free number the set stays; the monitor has no state for the flow and is not called.
+    }
+
+    fn close_stream(&mut self, member: Member) {
+        let Some(mut open) = self.streams[usize::from(member.index)].take_if(|open| open.order == member.order) else {
+            return;
+        };
+        for socket in open.monitor.sockets() {
+            self.control.release(socket);
+        }
+        self.control.timers.close(&mut self.control.sockets, member);
+        self.creation.retain(|other| *other != member);
+        self.sets.remove(member);
+        self.guard.run(|| drop(open));
+    }
+
+    /// The flow is over for all its monitors.
+    pub(crate) fn detach(&mut self, member: Member, flow: FlowId) {
+        let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        else {
+            return;
+        };
+        if let Some(Some(socket)) = self.guard.run(|| open.monitor.detach(flow.slot())) {
+            self.control.release(socket);
+        }
+        self.control.timers.leave(&mut self.control.sockets, member, flow);
+    }
+
+    /// Handler tables that are in use, of all monitors.
+    pub(crate) fn tables(&self) -> usize {
+        let used = |open: &OpenMonitor| open.tables.tables.values().filter(|table| Rc::strong_count(table) > 1).count();
+        self.streams.iter().flatten().map(used).sum()
+    }
+
+    pub(crate) fn accepts(&self, member: Member) -> bool {
+        self.streams[usize::from(member.index)].as_ref().is_some_and(|open| !open.base.settings.is_stopped())
+    }
+}

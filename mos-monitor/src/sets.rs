@@ -1,0 +1,246 @@
+//! Sets of monitors with their tables, that flows are attached to. Flows with the same monitors and tables share one set, by a
+//! number of 16 bits that the stack carries for them.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use mos_core::event::{Attachment, Interest, Reading, Side};
+use smallvec::SmallVec;
+
+use crate::control::MAX_MONITORS;
+use crate::table::{Change, HandlerTable};
+
+/// The most sets at a time: the last number is the stack's own, [`Attachment::BYPASS`].
+pub(crate) const MAX_SETS: usize = u16::MAX as usize;
+
+/// So many sets without a flow are kept: flows that change to and fro find them again.
+const MAX_IDLE: usize = 256;
+
+/// A monitor as a set refers to it: its index, and its place in the order of creation, which is never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Member {
+    pub(crate) index: u8,
+    pub(crate) order: u64,
+}
+
+/// A monitor, and what it wants of the flows of a set.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    pub(crate) member: Member,
+    pub(crate) table: Rc<HandlerTable>,
+}
+
+/// Members in order of creation.
+pub(crate) type Seats = SmallVec<[Seat; 2]>;
+
+/// By what sets are told apart: monitors, in order of creation, with the numbers of their tables.
+pub(crate) type Name = SmallVec<[(u64, u64); MAX_MONITORS]>;
+
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) seats: Seats,
+    pub(crate) interest: Interest,
+    reading: [Reading; 2],
+    flows: u32,
+}
+
+/// From one set to another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) to: u16,
+    /// Sides that the monitor begins to read.
+    pub(crate) begins: [bool; 2],
+    /// Sides whose buffer is to have another size than this.
+    pub(crate) resizes: [Option<Reading>; 2],
+}
+
+/// All sets of a core.
+#[derive(Debug, Default)]
+pub(crate) struct Sets {
+    sets: Vec<Option<Set>>,
+    names: HashMap<Name, u16>,
+    free: Vec<u16>,
+    idle: usize,
+    /// Where changes have led before. Emptied when a set goes.
+    steps: HashMap<(u16, u8, Change), Step>,
+}
+
+impl Sets {
+    /// The set of that number.
+    #[inline]
+    pub(crate) fn get(&self, number: u16) -> Option<&Set> {
+        self.sets.get(usize::from(number))?.as_ref()
+    }
+
+    /// Sets that there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sets.len() - self.free.len()
+    }
+
+    /// The set of that name, for one flow more. If there is none, it gets these seats. `None` if all numbers are in use.
+    pub(crate) fn acquire(&mut self, name: &Name, seats: impl FnOnce() -> Seats) -> Option<Attachment> {
+        let table = match self.names.get(name) {
+            Some(number) => *number,
+            None => self.number(seats())?,
+        };
+        Some(Attachment { interest: self.enter(table), table })
+    }
+
+    /// One flow more.
+    fn enter(&mut self, number: u16) -> Interest {
+        let Some(Some(set)) = self.sets.get_mut(usize::from(number)) else { return Interest::NONE };
+        if set.flows == 0 {
+            self.idle -= 1;
+        }
+        set.flows += 1;
+        set.interest
+    }
+
+    /// One flow less.
+    pub(crate) fn release(&mut self, number: u16) {
+        if let Some(Some(set)) = self.sets.get_mut(usize::from(number)) {
+            set.flows -= 1;
+            if set.flows == 0 {
+                self.idle += 1;
+            }
+        }
+    }
+
+    /// The number of the set with these seats, which may have no flow yet.
+    fn number(&mut self, seats: Seats) -> Option<u16> {
+        let name = name(&seats);
+        if let Some(number) = self.names.get(&name) {
+            return Some(*number);
+        }
+        if self.idle > MAX_IDLE || (self.free.is_empty() && self.sets.len() >= MAX_SETS) {
+            self.sweep();
+        }
+        let set = Set::new(seats);
+        self.idle += 1;
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.sets[usize::from(number)] = Some(set);
+                number
+            }
+            None if self.sets.len() < MAX_SETS => {
+                self.sets.push(Some(set));
+                (self.sets.len() - 1) as u16
+            }
+            None => {
+                self.idle -= 1;
+                return None;
+            }
+        };
+        self.names.insert(name, number);
+        Some(number)
+    }
+
+    /// Forgets all sets without a flow.
+    fn sweep(&mut self) {
+        for (number, place) in self.sets.iter_mut().enumerate() {
+            if place.as_ref().is_some_and(|set| set.flows == 0) {
+                *place = None;
+                self.free.push(number as u16);
+            }
+        }
+        self.idle = 0;
+        self.steps.clear();
+        let sets = &self.sets;
+        self.names.retain(|_, number| sets[usize::from(*number)].is_some());
+    }
+
+    /// Moves a flow from set `from` on, after a change of what `member` wants. `table` makes the table that the change leads to
+    /// from another one. `None` if all numbers are in use: the flow stays.
+    pub(crate) fn step(
+        &mut self,
+        from: u16,
+        member: Member,
+        change: Change,
+        table: impl FnOnce(&HandlerTable) -> Rc<HandlerTable>,
+    ) -> Option<Step> {
+        let known = self.steps.get(&(from, member.index, change)).copied();
+        let step = match known {
+            Some(step) => step,
+            None => {
+                let set = self.get(from)?;
+                let place = set.seats.iter().position(|seat| seat.member == member)?;
+                let (mut seats, before) = (set.seats.clone(), set.reading);
+                let old = Rc::clone(&seats[place].table);
+                let new = table(&old);
+                let begins = Side::BOTH.map(|side| !old.reads(side) && new.reads(side));
+                seats[place].table = new;
+                // Not to be swept while it is looked for: it has a flow, and the new one is found before anything else.
+                let to = self.number(seats)?;
+                let after = self.get(to)?.reading;
+                let size = |reading: Reading| (reading.buffer_bytes, reading.usual_buffer);
+                let resizes = [0, 1].map(|side| Some(before[side]).filter(|old| size(*old) != size(after[side])));
+                let step = Step { to, begins, resizes };
+                self.steps.insert((from, member.index, change), step);
+                step
+            }
+        };
+        self.enter(step.to);
+        self.release(from);
+        Some(step)
+    }
+
+    /// A monitor is gone: no set has it any more.
+    pub(crate) fn remove(&mut self, member: Member) {
+        self.steps.clear();
+        for set in self.sets.iter_mut().flatten() {
+            let before = set.seats.len();
+            set.seats.retain(|seat| seat.member != member);
+            if set.seats.len() != before {
+                let flows = set.flows;
+                *set = Set { flows, ..Set::new(std::mem::take(&mut set.seats)) };
+            }
+        }
+        // Sets that are equal now keep their numbers; the first of them is found from now on.
+        self.names.clear();
+        for (number, set) in self.sets.iter().enumerate() {
+            if let Some(set) = set {
+                self.names.entry(name(&set.seats)).or_insert(number as u16);
+            }
+        }
+    }
+
+    /// What a flow of that set is told.
+    pub(crate) fn attachment(&self, number: u16) -> Attachment {
+        match self.get(number) {
+            Some(set) if !set.seats.is_empty() => Attachment { interest: set.interest, table: number },
+            _ => Attachment::BYPASS,
+        }
+    }
+
+    /// Who reads what `side` receives.
+    #[inline]
+    pub(crate) fn reading(&self, number: u16, side: Side) -> Reading {
+        self.get(number).map_or(Reading::NOBODY, |set| set.reading[side as usize])
+    }
+}
+
+/// By what a set with these seats is known.
+pub(crate) fn name(seats: &[Seat]) -> Name {
+    seats.iter().map(|seat| (seat.member.order, seat.table.id)).collect()
+}
+
+impl Set {
+    fn new(seats: Seats) -> Self {
+        debug_assert!(seats.len() <= MAX_MONITORS);
+        let interest = seats.iter().fold(Interest::NONE, |all, seat| all.or(seat.table.interest));
+        let reading = Side::BOTH.map(|side| {
+            let mut all = Reading { usual_buffer: false, ..Reading::NOBODY };
+            for seat in seats.iter().filter(|seat| seat.table.reads(side)) {
+                let settings = &seat.table.settings;
+                all.readers |= 1 << seat.member.index;
+                all.history_bytes = all.history_bytes.max(settings.history_bytes);
+                match settings.buffer_bytes[side as usize] {
+                    Some(bytes) => all.buffer_bytes = all.buffer_bytes.max(bytes),
+                    None => all.usual_buffer = true,
+                }
+            }
+            if all.readers == 0 { Reading::NOBODY } else { all }
+        });
+        Self { seats, interest, reading, flows: 0 }
+    }
+}
