@@ -401,7 +401,7 @@ pub trait Observer {
     /// The flow is over; all its CONN_END events were raised. Last call with this flow.
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason);
 
-    /// The time has come that [`CoreCx::wake_at`] was told; it is forgotten now. `until` is how far time is about to move:
+    /// The time has come that [`Attachments::wake_at`](crate::stack::Attachments::wake_at) was told; it is forgotten now. `until` is how far time is about to move:
     /// whatever is due by then is to be done in this order of time, one call each.
     fn on_wakeup(&mut self, cx: &mut CoreCx<'_>, until: Timestamp);
 

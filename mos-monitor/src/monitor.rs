@@ -21,14 +21,21 @@ use crate::sets::Member;
 use crate::table::{Change, Settings};
 use crate::timer::{Armed, Timer};
 
+type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>;
+type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>;
+type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>;
+type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>;
+type OnTimer<S, F> = Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>;
+type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
+
 /// A callback, with the place it was made for.
 enum Callback<S, F> {
-    Snd(Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>),
-    Rcv(Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>),
-    Data(Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>),
-    Error(Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>),
-    Timer(Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>),
-    CoreTimer(Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>),
+    Snd(OnSnd<S, F>),
+    Rcv(OnRcv<S, F>),
+    Data(OnData<S, F>),
+    Error(OnError<S, F>),
+    Timer(OnTimer<S, F>),
+    CoreTimer(OnCoreTimer<S>),
 }
 
 type EventFilter<S, F> = Box<dyn FnMut(&mut FilterCx<'_, '_, S, F>) -> bool>;
