@@ -64,6 +64,27 @@ pub enum Event {
     ConnEnd = 0x400,
 }
 
+impl Event {
+    /// The number of built-in events.
+    pub const COUNT: usize = 8;
+
+    /// A dense number for tables.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::PktIn => 0,
+            Self::ConnStart => 1,
+            Self::NewData => 2,
+            Self::Error => 3,
+            Self::TcpStateChange => 4,
+            Self::Orphan => 5,
+            Self::Rexmit => 6,
+            Self::ConnEnd => 7,
+        }
+    }
+}
+
 /// A set of (hook, event) pairs: what was raised, or what somebody wants to hear; and what else somebody wants of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]

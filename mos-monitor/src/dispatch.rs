@@ -1,6 +1,6 @@
 //! From the stack's events to the monitors' callbacks.
 
-use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest, Observer, Reading, Side, Wanted};
+use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest, Observer, Reading, Side};
 use mos_core::stack::{CoreCx, FlowCx, PacketCx};
 use mos_core::time::Timestamp;
 use smallvec::SmallVec;
@@ -27,13 +27,18 @@ impl Monitors {
     #[inline]
     fn refresh(&mut self, cx: &mut FlowCx<'_>) {
         let number = cx.table();
+        if self.sets.get(number).is_none_or(|set| set.wanted != cx.wanted()) {
+            self.set_again(number, cx);
+        }
+    }
+
+    #[cold]
+    fn set_again(&mut self, number: u16, cx: &mut FlowCx<'_>) {
         let attachment = self.sets.attachment(number);
-        if cx.wanted() != Wanted::of(attachment.interest) {
-            let flow = cx.flow();
-            cx.attachments().set(flow, attachment);
-            if attachment == Attachment::BYPASS {
-                self.sets.release(number);
-            }
+        let flow = cx.flow();
+        cx.attachments().set(flow, attachment);
+        if attachment == Attachment::BYPASS {
+            self.sets.release(number);
         }
     }
 
@@ -44,7 +49,6 @@ impl Monitors {
     fn next(&self, cx: &FlowCx<'_>, towards: Side, last: Option<u64>) -> Option<(Seat, bool)> {
         let seats = &*self.sets.get(cx.table())?.seats;
         match (seats, last) {
-            ([only], None) => Some((only.clone(), true)),
             (_, _) if towards == Side::Server => {
                 let index = seats.iter().position(|seat| last.is_none_or(|last| seat.member.order > last))?;
                 Some((seats[index].clone(), index + 1 == seats.len()))
@@ -65,6 +69,12 @@ impl Monitors {
         towards: Side,
         mut each: impl FnMut(&mut Self, &mut FlowCx<'_>, &Seat),
     ) {
+        if let Some(set) = self.sets.get(cx.table())
+            && let [only] = &*set.seats
+        {
+            let seat = only.clone();
+            return each(self, cx, &seat);
+        }
         let mut last = None;
         while let Some((seat, is_last)) = self.next(cx, towards, last) {
             each(self, cx, &seat);
@@ -104,6 +114,18 @@ impl Monitors {
 
     /// `event` and what is defined below it, for one monitor. False if the flow is none of that monitor's any more.
     #[inline]
+    fn tell(&mut self, seat: &Seat, cx: &mut FlowCx<'_>, telling: Telling, event: Event) -> bool {
+        match seat.table.program(telling.hook).only(event) {
+            Some(handler) => self.handle(seat.member, cx, telling, event.into(), handler),
+            None => self.walk(seat, cx, telling, event),
+        }
+    }
+
+    #[inline]
+    fn handle(&mut self, member: Member, cx: &mut FlowCx<'_>, telling: Telling, event: EventId, handler: u32) -> bool {
+        self.call(member, cx, telling, event, |monitor, call| monitor.call(handler, call, telling.reason)).is_some()
+    }
+
     fn walk(&mut self, seat: &Seat, cx: &mut FlowCx<'_>, telling: Telling, event: Event) -> bool {
         let program = seat.table.program(telling.hook);
         let Some(range) = program.root(event) else { return true };
@@ -123,13 +145,10 @@ impl Monitors {
                 at = node.skip as usize;
                 continue;
             }
-            if let Some(handler) = node.handler {
-                let call = |monitor: &mut dyn StreamMonitor, call: Call<'_, '_>| {
-                    monitor.call(handler, call, telling.reason);
-                };
-                if self.call(seat.member, cx, telling, node.event, call).is_none() {
-                    return false;
-                }
+            if let Some(handler) = node.handler
+                && !self.handle(seat.member, cx, telling, node.event, handler)
+            {
+                return false;
             }
             at += 1;
         }
@@ -285,7 +304,7 @@ impl Observer for Monitors {
                 return;
             }
             for event in seat.table.interest.and(events).events(hook) {
-                if !monitors.walk(seat, cx, telling, event) {
+                if !monitors.tell(seat, cx, telling, event) {
                     break;
                 }
             }
@@ -298,7 +317,7 @@ impl Observer for Monitors {
         self.for_each(cx, side, |monitors, cx, seat| {
             let concerned = !seat.table.reads(side) || readers & 1 << seat.member.index != 0;
             if concerned && seat.table.hears(side) {
-                monitors.walk(seat, cx, telling, Event::Error);
+                monitors.tell(seat, cx, telling, Event::Error);
             }
         });
     }
@@ -309,7 +328,7 @@ impl Observer for Monitors {
         let telling = Telling { hook: Hook::Null, side, reason: None };
         self.for_each(cx, side, |monitors, cx, seat| {
             if seat.table.reads(side) && seat.table.settings.immediate == immediate {
-                monitors.walk(seat, cx, telling, Event::NewData);
+                monitors.tell(seat, cx, telling, Event::NewData);
             }
         });
     }

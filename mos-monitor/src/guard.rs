@@ -66,23 +66,34 @@ impl Guard {
     /// Runs a callback. `None` if it panicked: then that is counted.
     #[inline]
     pub(crate) fn run<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
-        let start = self.times.is_some().then(Instant::now);
+        if self.times.is_some() {
+            return self.run_timed(callback);
+        }
         // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
         // The monitor's own states are its own concern.
+        match catch_unwind(AssertUnwindSafe(callback)) {
+            Ok(result) => Some(result),
+            Err(_) => self.panicked(),
+        }
+    }
+
+    #[inline(never)]
+    fn run_timed<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
+        let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(callback));
-        if let (Some(times), Some(start)) = (&mut self.times, start) {
+        if let Some(times) = &mut self.times {
             times.add(start.elapsed());
         }
-        if result.is_err() {
-            self.panics += 1;
-            // Traffic may be what makes it panic: the log must not grow with it.
-            if self.panics.is_power_of_two() {
-                log::error!(
-                    "{} callbacks have panicked so far; monitors hear no more of the flows concerned",
-                    self.panics
-                );
-            }
+        result.map_or_else(|_| self.panicked(), Some)
+    }
+
+    #[cold]
+    fn panicked<R>(&mut self) -> Option<R> {
+        self.panics += 1;
+        // Traffic may be what makes it panic: the log must not grow with it.
+        if self.panics.is_power_of_two() {
+            log::error!("{} callbacks have panicked so far; monitors hear no more of the flows concerned", self.panics);
         }
-        result.ok()
+        None
     }
 }

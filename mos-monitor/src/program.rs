@@ -33,11 +33,15 @@ pub(crate) struct Node {
 
 /// Events in the order of a walk: parents before children, siblings in the order in which they were registered, those that
 /// filters raise after the others.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     nodes: Box<[Node]>,
-    roots: SmallVec<[(Event, u32); 5]>,
+    /// Where the built-in events stand.
+    roots: [u32; Event::COUNT],
 }
+
+/// The place of an event that nobody handles.
+const NOWHERE: u32 = u32::MAX;
 
 impl Program {
     /// The program for these registrations, which are in the order in which they were made.
@@ -57,9 +61,15 @@ impl Program {
     /// Where `event` and all that is below it stand.
     #[inline]
     pub(crate) fn root(&self, event: Event) -> Option<Range<usize>> {
-        let (_, start) = self.roots.iter().find(|(root, _)| *root == event)?;
-        let start = *start as usize;
-        Some(start..self.nodes[start].skip as usize)
+        let start = self.roots[event.index()] as usize;
+        self.nodes.get(start).map(|root| start..root.skip as usize)
+    }
+
+    /// The handler of `event`, if nothing is defined below it.
+    #[inline]
+    pub(crate) fn only(&self, event: Event) -> Option<u32> {
+        let start = self.roots[event.index()];
+        self.nodes.get(start as usize).filter(|root| root.skip == start + 1)?.handler
     }
 }
 
@@ -111,10 +121,10 @@ impl Tree {
     fn flatten(mut self, forest: &Forest) -> Program {
         let raised = |branch: &Branch| matches!(branch.event, EventId::User(user) if forest.is_raised(user));
         let mut nodes = Vec::with_capacity(self.branches.len());
-        let mut roots = SmallVec::new();
+        let mut roots = [NOWHERE; Event::COUNT];
         for root in std::mem::take(&mut self.roots) {
             if let EventId::Builtin(event) = self.branches[root].event {
-                roots.push((event, nodes.len() as u32));
+                roots[event.index()] = nodes.len() as u32;
             }
             // An own stack: nesting may be deeper than the thread's.
             let mut todo = vec![Step::Enter(root)];

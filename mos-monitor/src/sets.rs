@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use mos_core::event::{Attachment, Interest, Reading, Side};
+use mos_core::event::{Attachment, Interest, Reading, Side, Wanted};
 use smallvec::SmallVec;
 
 use crate::control::MAX_MONITORS;
@@ -40,6 +40,8 @@ pub(crate) type Name = SmallVec<[(u64, u64); MAX_MONITORS]>;
 pub(crate) struct Set {
     pub(crate) seats: Seats,
     pub(crate) interest: Interest,
+    /// What the flows' lines say of that.
+    pub(crate) wanted: Wanted,
     reading: [Reading; 2],
     flows: u32,
 }
@@ -59,6 +61,8 @@ pub(crate) struct Step {
 pub(crate) struct Sets {
     sets: Vec<Option<Set>>,
     names: HashMap<Name, u16>,
+    /// What was acquired last: most flows begin with the same set.
+    last: Option<(Name, u16)>,
     free: Vec<u16>,
     idle: usize,
     /// Where changes have led before. Emptied when a set goes.
@@ -79,9 +83,16 @@ impl Sets {
 
     /// The set of that name, for one flow more. If there is none, it gets these seats. `None` if all numbers are in use.
     pub(crate) fn acquire(&mut self, name: &Name, seats: impl FnOnce() -> Seats) -> Option<Attachment> {
-        let table = match self.names.get(name) {
-            Some(number) => *number,
-            None => self.number(seats())?,
+        let table = match &self.last {
+            Some((last, number)) if last == name => *number,
+            _ => {
+                let number = match self.names.get(name) {
+                    Some(number) => *number,
+                    None => self.number(seats())?,
+                };
+                self.last = Some((name.clone(), number));
+                number
+            }
         };
         Some(Attachment { interest: self.enter(table), table })
     }
@@ -144,6 +155,7 @@ impl Sets {
             }
         }
         self.idle = 0;
+        self.last = None;
         self.steps.clear();
         let sets = &self.sets;
         self.names.retain(|_, number| sets[usize::from(*number)].is_some());
@@ -187,6 +199,7 @@ impl Sets {
     /// A monitor is gone: no set has it any more.
     pub(crate) fn remove(&mut self, member: Member) {
         self.steps.clear();
+        self.last = None;
         for set in self.sets.iter_mut().flatten() {
             let before = set.seats.len();
             set.seats.retain(|seat| seat.member != member);
@@ -241,6 +254,6 @@ impl Set {
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });
-        Self { seats, interest, reading, flows: 0 }
+        Self { seats, interest, wanted: Wanted::of(interest), reading, flows: 0 }
     }
 }

@@ -99,6 +99,7 @@ impl Stack {
     }
 
     /// What is due up to `time`, in order of time.
+    #[cold]
     fn pass_time<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
         while self.wakeup <= time {
             let due = self.wakeup.max(self.now);

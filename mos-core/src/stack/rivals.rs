@@ -48,6 +48,7 @@ impl Stack {
     }
 
     /// The SYN at `index` counts if it is answered.
+    #[cold]
     pub(super) fn expect_reuse(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
         let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         self.stats.unproven_syns += 1;

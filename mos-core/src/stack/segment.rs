@@ -131,13 +131,7 @@ impl Stack {
                 Fate::Kept => {}
                 Fate::Dropped => return true,
                 Fate::Edited => {
-                    let (hot, cold) = self.flows.parts(slot);
-                    Flow { hot, cold }.reconcile();
-                    if self.edits.in_step {
-                        self.record_edit(slot, side, index, None, burst);
-                    }
-                    let segment = Segment::new(&self.packets[index], self.frame(index, burst));
-                    self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
+                    self.receive_edited(slot, side, index, burst, observer);
                     return true;
                 }
             }
@@ -159,11 +153,36 @@ impl Stack {
             self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
         }
         if wanted.any(SPECIAL) {
-            let segment = Segment::new(&self.packets[index], self.frame(index, burst));
-            self.measure(slot, side, &segment, false);
-            self.deliver_at_once(slot, index, burst, observer);
+            self.special(slot, side, index, burst, observer);
         }
         true
+    }
+
+    /// A packet that was edited on the short way goes on on the long one.
+    #[inline(never)]
+    fn receive_edited<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        let (hot, cold) = self.flows.parts(slot);
+        Flow { hot, cold }.reconcile();
+        if self.edits.in_step {
+            self.record_edit(slot, side, index, None, burst);
+        }
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
+    }
+
+    /// What hardly anybody wants of a packet on the short way.
+    #[cold]
+    fn special<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        self.measure(slot, side, &segment, false);
+        self.deliver_at_once(slot, index, burst, observer);
     }
 
     /// Any segment. `beginning`: it is the flow's first and no SYN, so that both sides start with it.
