@@ -72,3 +72,13 @@ pub use mos_core::stack::{
 pub use mos_core::tcp::TcpState;
 pub use mos_core::wire::edit::{Checksums, EditError, Layer};
 pub use mos_core::wire::{Rewrite, SeqNum, TcpFlags, TcpSegment};
+
+/// The examples of the guide and of the README compile and run.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/monitor-guide.md")]
+    struct Guide;
+
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+}

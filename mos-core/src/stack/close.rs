@@ -16,7 +16,7 @@ impl Stack {
     /// before SND.
     pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
         let reason = if self.is_bypassed(slot) { EndReason::Stopped } else { reason };
-        for side in Side::BOTH {
+        for side in self.pending.in_order(slot) {
             self.finish_stream(slot, side, burst, observer);
         }
         self.stats.ended[reason as usize] += 1;

@@ -122,6 +122,14 @@ impl Pending {
         self.names.iter().rposition(|other| *other == name)
     }
 
+    /// The sides of a flow, that whose data came first in front.
+    pub(crate) fn in_order(&self, slot: u32) -> [Side; 2] {
+        match (self.find(slot, Side::Client), self.find(slot, Side::Server)) {
+            (Some(client), Some(server)) if server < client => [Side::Server, Side::Client],
+            _ => Side::BOTH,
+        }
+    }
+
     pub(crate) fn group(&self, index: usize) -> &Group {
         &self.groups[index]
     }
