@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod closing;
+mod edits;
 mod filters;
 mod panics;
 mod properties;

@@ -33,7 +33,7 @@ const MAX_SPAN: u32 = 1 << 30;
 /// use mos_core::wire::SeqNum;
 ///
 /// let mut remap = Remap::default();
-/// // "GET /secret" became "GET /": seven of the sender's bytes are not there for the receiver.
+/// // "GET /secret" became "GET /": six of the sender's bytes are not there for the receiver.
 /// remap.record(SeqNum(105), 6, b"")?;
 /// assert_eq!(remap.to_receiver(SeqNum(111)), SeqNum(105));
 /// assert_eq!(remap.to_sender(SeqNum(105)), SeqNum(111));
@@ -69,11 +69,6 @@ impl Edit {
     fn inserted_len(&self) -> u32 {
         self.inserted.len() as u32
     }
-
-    /// By how much it moves what follows it, wrapping.
-    fn shift(&self) -> u32 {
-        self.inserted_len().wrapping_sub(self.removed)
-    }
 }
 
 /// An edit with the place of its bytes in R-space.
@@ -94,6 +89,11 @@ impl Image<'_> {
     fn end(&self) -> SeqNum {
         self.start() + self.edit.inserted_len()
     }
+
+    /// The shift, wrapping, of what is behind it.
+    fn shift_behind(&self) -> u32 {
+        self.end().offset_from(self.edit.end())
+    }
 }
 
 /// Why an edit was not recorded.
@@ -110,11 +110,11 @@ pub enum RemapFull {
         bytes: usize,
     },
     /// The edit begins before an earlier one ends, or too far behind the first one.
-    #[error("an edit at {at} is out of order: at most 2^30 bytes from {from} on are allowed")]
+    #[error("an edit at {at} is out of order: from {from} on, within 2^30 bytes of the first one, is allowed")]
     Order {
         /// Where the edit is.
         at: SeqNum,
-        /// Where it could have been.
+        /// Where the last one ends.
         from: SeqNum,
     },
     /// The edit has nothing that what it inserts could go with.
@@ -178,7 +178,7 @@ impl Remap {
             if seq.lt(image.edit.end()) {
                 return image.end();
             }
-            shift = image.shift.wrapping_add(image.edit.shift());
+            shift = image.shift_behind();
         }
         seq + shift
     }
@@ -191,7 +191,7 @@ impl Remap {
             if ack.lt(image.end()) {
                 return if ack.le(image.start()) { unshifted(ack, shift) } else { image.edit.at };
             }
-            shift = image.shift.wrapping_add(image.edit.shift());
+            shift = image.shift_behind();
         }
         unshifted(ack, shift)
     }
@@ -213,7 +213,7 @@ impl Remap {
             if left.lt(image.end()) {
                 return if left.le(image.start()) { unshifted(left, shift) } else { image.edit.end() };
             }
-            shift = image.shift.wrapping_add(image.edit.shift());
+            shift = image.shift_behind();
         }
         unshifted(left, shift)
     }
@@ -251,23 +251,17 @@ impl Remap {
     pub fn touches(&self, seq: SeqNum, len: u32) -> bool {
         self.edits.iter().any(|edit| {
             let start = i64::from(edit.at.distance(seq));
-            start < i64::from(len) && start + i64::from(edit.removed) > 0
+            len > 0 && start < i64::from(len) && start + i64::from(edit.removed) > 0
         })
     }
 
     /// The receiver acknowledged everything before `ack`: of edits that are wholly acknowledged only the shift is kept.
     pub fn acked(&mut self, ack: SeqNum) {
-        let Some(shift) = self
-            .images()
-            .take_while(|image| ack.ge(image.end()))
-            .last()
-            .map(|last| last.shift.wrapping_add(last.edit.shift()))
-        else {
-            return;
-        };
-        let count = self.images().take_while(|image| ack.ge(image.end())).count();
-        self.edits.drain(..count);
-        self.base = shift;
+        let acked = self.images().take_while(|image| ack.ge(image.end())).map(|image| image.shift_behind());
+        if let Some((index, base)) = acked.enumerate().last() {
+            self.base = base;
+            self.edits.drain(..=index);
+        }
     }
 
     /// Whether both ends count alike and nothing is to be replaced.
@@ -281,7 +275,7 @@ impl Remap {
     fn images(&self) -> impl Iterator<Item = Image<'_>> {
         self.edits.iter().scan(self.base, |shift, edit| {
             let image = Image { edit, shift: *shift };
-            *shift = shift.wrapping_add(edit.shift());
+            *shift = image.shift_behind();
             Some(image)
         })
     }

@@ -17,8 +17,6 @@ use core::fmt;
 use core::net::IpAddr;
 use core::ops::Range;
 
-use etherparse::ip_number;
-
 use super::packet::{Packet, PacketKind};
 use extent::{Change, Extent, put};
 
@@ -183,20 +181,22 @@ pub fn overwrite(
         extent.check_whole(frame, packet)?;
         extent.check_route()?;
     }
-    let before = extent.ip_sums(frame);
+    let before = (layer == Layer::Ip).then(|| extent.ip_sums(frame));
     let mut tcp = Change::default();
     let place = frame.get_mut(range.clone()).ok_or(EditError::NoLayer { layer })?;
-    if layer != Layer::Ip {
+    if before.is_none() {
         tcp.replace(place, bytes, range.start - extent.transport);
     }
     place.copy_from_slice(bytes);
     match checksums {
         Checksums::Incremental => {
             let is_written = |field: usize| range.start < field + 2 && field < range.end;
-            let after = extent.ip_sums(frame);
-            tcp.replace_sum(before.addresses, after.addresses);
-            if !is_written(extent.ipv4_field()) {
-                extent.update_ipv4(frame, before.header, after.header);
+            if let Some(before) = before {
+                let after = extent.ip_sums(frame);
+                tcp.replace_sum(before.addresses, after.addresses);
+                if !is_written(extent.ipv4_field()) {
+                    extent.update_ipv4(frame, before.header, after.header);
+                }
             }
             if !is_written(extent.tcp_field()) {
                 tcp.apply(frame, extent.tcp_field());
@@ -311,19 +311,17 @@ impl LengthChange {
             Layer::Tcp => bounds.len(),
             Layer::Ethernet | Layer::Ip | Layer::Payload => 0,
         };
-        let mut header_len = 0;
-        if layer != Layer::Payload {
-            if offset < *HEADER_LEN.start() || offset + removed > options_end {
-                return Err(EditError::FixedLength { layer, offset });
-            }
-            header_len = options_end - removed + inserted;
-            if !HEADER_LEN.contains(&header_len) || header_len % 4 != 0 {
-                return Err(EditError::HeaderLength { layer, len: header_len });
-            }
+        let has_options = layer != Layer::Payload;
+        if has_options && (offset < *HEADER_LEN.start() || offset + removed > options_end) {
+            return Err(EditError::FixedLength { layer, offset });
         }
         extent.check_whole(frame, packet)?;
+        let header_len = if has_options { options_end - removed + inserted } else { 0 };
+        if has_options && !(HEADER_LEN.contains(&header_len) && header_len.is_multiple_of(4)) {
+            return Err(EditError::HeaderLength { layer, len: header_len });
+        }
         let has_length = extent.length_field(frame) != Some(0);
-        if !has_length && extent.version == 6 && extent.byte(frame, 6) == Some(ip_number::IPV6_HEADER_HOP_BY_HOP.0) {
+        if !has_length && extent.has_hop_by_hop(frame) {
             return Err(EditError::Jumbogram);
         }
         let sayable = usize::from(u16::MAX) + extent.not_in_length();

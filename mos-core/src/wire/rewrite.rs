@@ -190,7 +190,9 @@ impl Headers {
         let parts = if self.version == 4 { [0..10, 12..20] } else { [0..40, 40..40] };
         for part in parts {
             let bytes = self.ip.get(part.clone()).unwrap_or_default();
-            overwrite(frame, packet, Layer::Ip, part.start, bytes, Checksums::Incremental)?;
+            if packet.network_header(frame).get(part.clone()) != Some(bytes) {
+                overwrite(frame, packet, Layer::Ip, part.start, bytes, Checksums::Incremental)?;
+            }
         }
         overwrite(frame, packet, Layer::Tcp, 0, &self.tcp, Checksums::Incremental)
     }

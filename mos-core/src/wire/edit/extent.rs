@@ -53,7 +53,7 @@ impl Extent {
 
     /// Whether all of the segment is in the frame.
     pub(super) fn check_whole(&self, frame: &[u8], packet: &Packet) -> Result<(), EditError> {
-        let header_len = self.byte(frame, self.transport + 12).map_or(0, |offset| usize::from(offset >> 4) * 4);
+        let header_len = frame.get(self.transport + 12).map_or(0, |offset| usize::from(offset >> 4) * 4);
         let captured = self.end - self.transport;
         let len = (packet.payload_len as usize).saturating_add(header_len);
         let captured_header = usize::from(packet.payload).saturating_sub(self.transport);
@@ -90,12 +90,13 @@ impl Extent {
         if self.version == 4 { 0 } else { IPV6_LEN }
     }
 
-    pub(super) fn tcp_len(&self) -> usize {
-        self.end - self.transport
+    /// Whether there are IPv6 hop-by-hop options, where a jumbogram has its length (RFC 2675).
+    pub(super) fn has_hop_by_hop(&self, frame: &[u8]) -> bool {
+        self.version == 6 && frame.get(self.network + 6) == Some(&ip_number::IPV6_HEADER_HOP_BY_HOP.0)
     }
 
-    pub(super) fn byte(&self, frame: &[u8], at: usize) -> Option<u8> {
-        frame.get(at).copied()
+    pub(super) fn tcp_len(&self) -> usize {
+        self.end - self.transport
     }
 
     /// The IPv4 header by its own length, as far as it is in the frame; empty for IPv6.
