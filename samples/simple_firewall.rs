@@ -1,0 +1,175 @@
+//! A packet filter for connections, after the mOS sample of that name: rules say who may connect to whom.
+//!
+//! Only SYNs without ACK are judged, by the first rule that matches. A SYN that is to be dropped is, each time it comes; a
+//! flow that is accepted is of no more interest, so accepted traffic costs nothing but its first packet. The rules are
+//! shared by all cores, and so are their counters. Each second of the capture the first core writes the table of the rules.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `rules` | a rule, and the file of rules |
+//! | `index` | the first rule that matches, without trying all of them |
+//! | `table` | rules and counters for people |
+
+mod index;
+mod rules;
+mod table;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mos_core::time::Timestamp;
+use mos_core::wire::TcpFlags;
+use mos_monitor::{Core, Descriptor, Event, Monitor, OpenError, RawMonitor, SndCx};
+
+pub use self::rules::{Address, MAX_RULES, Ports, Rule, Rules, Target};
+use crate::output::Output;
+
+/// The firewall of a whole run: makes the monitors of each core, and counts for all of them.
+#[derive(Clone, Debug)]
+pub struct SimpleFirewall {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    rules: Rules,
+    /// One for each rule, and one for what no rule matches.
+    counters: Box<[Counter]>,
+    output: Arc<Output>,
+}
+
+#[derive(Debug, Default)]
+struct Counter {
+    flows: AtomicU64,
+    packets: AtomicU64,
+}
+
+/// How often a rule was the first that matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Flows that it decided about.
+    pub flows: u64,
+    /// SYNs of these, with every repetition that was judged: those of accepted flows are not.
+    pub packets: u64,
+}
+
+/// What is kept of a flow as long as its SYNs are dropped.
+#[derive(Debug, Default)]
+pub struct Flow {
+    counted: bool,
+    dropped: bool,
+}
+
+/// Tells seconds of the capture apart.
+#[derive(Debug, Default)]
+pub struct Clock {
+    second: Option<u64>,
+}
+
+impl SimpleFirewall {
+    /// A firewall by these rules, whose tables go to `output`.
+    #[must_use]
+    pub fn new(rules: Rules, output: Arc<Output>) -> Self {
+        let counters = (0..=rules.list().len()).map(|_| Counter::default()).collect();
+        Self { shared: Arc::new(Shared { rules, counters, output }) }
+    }
+
+    /// Opens the firewall on core number `number`, and the clock on the first one.
+    ///
+    /// # Errors
+    ///
+    /// If the core has as many monitors as it can have.
+    pub fn open(&self, core: &mut Core, number: usize) -> Result<Descriptor, OpenError> {
+        if number == 0 {
+            core.open_raw(self.clock())?;
+        }
+        core.open(self.monitor())
+    }
+
+    /// The firewall itself, for one core.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor<(), Flow> {
+        let shared = Arc::clone(&self.shared);
+        Monitor::<(), Flow>::new("simple-firewall", ())
+            .without_buffers()
+            .on_snd(Event::PktIn, move |cx| shared.judge(cx))
+    }
+
+    /// What writes the table when a second is over. A monitor of packets, because accepted flows are not watched any more.
+    #[must_use]
+    pub fn clock(&self) -> RawMonitor<Clock> {
+        let shared = Arc::clone(&self.shared);
+        RawMonitor::new("simple-firewall clock", Clock::default()).on_packet(move |cx| {
+            if cx.state.tick(cx.now()) {
+                shared.output.write(shared.table().as_bytes());
+            }
+        })
+    }
+
+    /// The counters of the rules, in their order, and last that of what no rule matched.
+    #[must_use]
+    pub fn counts(&self) -> Vec<Count> {
+        self.shared.counts()
+    }
+
+    /// Writes the table for the last time, with a summary. To be called once, when all cores are done.
+    ///
+    /// # Errors
+    ///
+    /// What the output has met with.
+    pub fn finish(&self) -> io::Result<()> {
+        let Shared { rules, output, .. } = &*self.shared;
+        output.write(self.shared.table().as_bytes());
+        output.write(table::summary(rules, &self.counts()).as_bytes());
+        output.finish()
+    }
+}
+
+impl Shared {
+    fn judge(&self, cx: &mut SndCx<'_, '_, (), Flow>) {
+        const SYN_ACK: u8 = TcpFlags::SYN | TcpFlags::ACK;
+        let Some(packet) = cx.conn.packet().filter(|view| view.packet.tcp_flags & SYN_ACK == TcpFlags::SYN) else {
+            return;
+        };
+        let found = self.rules.find(packet.source(), packet.destination());
+        let counter = &self.counters[found.unwrap_or(self.rules.list().len())];
+        if !cx.flow.counted {
+            cx.flow.counted = true;
+            counter.flows.fetch_add(1, Ordering::Relaxed);
+        }
+        counter.packets.fetch_add(1, Ordering::Relaxed);
+        match self.rules.target(found) {
+            Target::Drop => {
+                cx.flow.dropped = true;
+                cx.conn.drop_packet();
+            }
+            // In a simultaneous open the other side's SYN may be accepted: the first one's is still to be dropped.
+            Target::Accept if cx.flow.dropped => {}
+            Target::Accept => cx.conn.stop(),
+        }
+    }
+
+    fn counts(&self) -> Vec<Count> {
+        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let count = |counter: &Counter| Count { flows: load(&counter.flows), packets: load(&counter.packets) };
+        self.counters.iter().map(count).collect()
+    }
+
+    fn table(&self) -> String {
+        table::render(&self.rules, &self.counts())
+    }
+}
+
+impl Clock {
+    /// Whether a packet at `now` is the first one of a later second than those before. Time may jump back in a capture.
+    fn tick(&mut self, now: Timestamp) -> bool {
+        let second = now.as_millis() / 1000;
+        let is_later = self.second.is_some_and(|before| before < second);
+        self.second = self.second.max(Some(second));
+        is_later
+    }
+}
+
+#[cfg(test)]
+mod tests;
