@@ -2,13 +2,17 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | [`accounting`] | bytes per subscriber, each charged once, and who cheats with retransmissions |
 //! | [`flowlog`] | a record per connection: packets, bytes, states, gaps, retransmissions, digests |
 //! | [`midstat`] | the live connections with the states of both endpoints, second by second |
 //! | [`simple_firewall`] | rules for who may connect to whom |
+//! | [`eve`] | what the JSON lines of several monitors have in common |
 //! | [`net`] | networks, as configuration files have them |
 //! | [`output`] | where several cores write their lines |
 //! | [`syntax`] | words of configuration files, and the mistakes in them |
 
+pub mod accounting;
+pub mod eve;
 pub mod flowlog;
 pub mod midstat;
 pub mod net;
