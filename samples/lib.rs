@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`accounting`] | bytes per subscriber, each charged once, and who cheats with retransmissions |
 //! | [`flowlog`] | a record per connection: packets, bytes, states, gaps, retransmissions, digests |
+//! | [`ids`] | rules with contents that are looked for in both streams |
 //! | [`midstat`] | the live connections with the states of both endpoints, second by second |
 //! | [`simple_firewall`] | rules for who may connect to whom |
 //! | [`eve`] | what the JSON lines of several monitors have in common |
@@ -14,6 +15,7 @@
 pub mod accounting;
 pub mod eve;
 pub mod flowlog;
+pub mod ids;
 pub mod midstat;
 pub mod net;
 pub mod output;
