@@ -82,6 +82,10 @@ impl<S> PacketHandlers<S> {
                     None => false,
                 },
             };
+            // A filter may have closed its own monitor, too.
+            if matches!(node.gate, Gate::Filter(_)) && control.closes(me) {
+                return;
+            }
             if !happens {
                 at = node.skip as usize;
                 continue;
