@@ -12,7 +12,7 @@ use crate::monitor::StreamMonitor;
 use crate::raw::AnyRaw;
 use crate::sets::Member;
 use crate::table::{Change, Place};
-use crate::timer::{Timer, TimerId, Timers};
+use crate::timer::{Clock, Timer, TimerId, Timers};
 use crate::{Monitor, RawMonitor};
 
 /// What a descriptor stands for.
@@ -513,6 +513,8 @@ impl Control {
         if known.owner != owner {
             return Err(TimerError::Foreign);
         }
+        // Timers have been told the time only when one was due.
+        self.timers.set_now(Clock::Frames, self.now);
         self.timers.set(&mut self.sockets, member, handler, flow, timer).ok_or(TimerError::TooMany)
     }
 
