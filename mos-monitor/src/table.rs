@@ -44,7 +44,8 @@ impl From<Place> for Hook {
 /// What makes a table what it is: equal settings are one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Settings {
-    /// By place, then in the order in which they were made; one for each place and event.
+    /// By place, built-in events in their order, then users' in the order in which they were registered; one for each place
+    /// and event.
     pub(crate) registrations: Vec<Registration>,
     /// Sides of which nothing is to be told any more.
     pub(crate) stopped: [bool; 2],
@@ -96,9 +97,13 @@ impl Settings {
                 self.registrations.remove(index);
             }
             (None, Some(handler)) => {
-                // Order matters at one place only: sorted by place, more tables are equal.
-                let end = self.registrations.partition_point(|registration| registration.hook <= hook);
-                self.registrations.insert(end, Registration { hook, event, handler });
+                // Order matters at one place only, and among users' events only: with all else sorted, more tables are
+                // equal. (Built-in events come before users' in the order of events.)
+                let place = self.registrations.partition_point(|other| match event {
+                    EventId::Builtin(_) => (other.hook, other.event) < (hook, event),
+                    EventId::User(_) => other.hook <= hook,
+                });
+                self.registrations.insert(place, Registration { hook, event, handler });
             }
             (None, None) => {}
         }
