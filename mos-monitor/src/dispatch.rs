@@ -267,7 +267,7 @@ impl Observer for Monitors {
         };
         for member in members {
             if let Some(open) = self.streams[usize::from(member.index)].as_mut()
-                && self.guard.run(|| open.monitor.attach(flow.slot())).is_none()
+                && self.guard.catch(|| open.monitor.attach(flow.slot())).is_none()
             {
                 self.control.leave(member, flow, &mut None);
             }

@@ -66,25 +66,28 @@ impl Guard {
     /// Runs a callback. `None` if it panicked: then that is counted.
     #[inline]
     pub(crate) fn run<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
-        if self.times.is_some() {
-            return self.run_timed(callback);
-        }
-        // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
-        // The monitor's own states are its own concern.
-        match catch_unwind(AssertUnwindSafe(callback)) {
-            Ok(result) => Some(result),
-            Err(_) => self.panicked(),
-        }
+        if self.times.is_some() { self.run_timed(callback) } else { self.catch(callback) }
     }
 
     #[inline(never)]
     fn run_timed<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
         let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(callback));
+        let result = self.catch(callback);
         if let Some(times) = &mut self.times {
             times.add(start.elapsed());
         }
-        result.map_or_else(|_| self.panicked(), Some)
+        result
+    }
+
+    /// Runs what is a monitor's own but no callback: its states begin and go. `None` if it panicked, as for [`Self::run`].
+    #[inline]
+    pub(crate) fn catch<R>(&mut self, run: impl FnOnce() -> R) -> Option<R> {
+        // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
+        // The monitor's own states are its own concern.
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => Some(result),
+            Err(_) => self.panicked(),
+        }
     }
 
     #[cold]

@@ -485,10 +485,12 @@ pub(crate) trait StreamMonitor {
     fn state_mut(&mut self) -> &mut dyn Any;
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool;
     fn attach(&mut self, slot: usize);
-    /// The flow is gone. Returns its descriptor, if one was made.
-    fn detach(&mut self, slot: usize) -> Option<Descriptor>;
-    /// All descriptors of flows.
-    fn sockets(&mut self) -> Vec<Descriptor>;
+    /// The flow is gone.
+    fn detach(&mut self, slot: usize);
+    /// Takes the descriptor of a flow, if one was made.
+    fn take_socket(&mut self, slot: usize) -> Option<Descriptor>;
+    /// The slots of its flows.
+    fn slots(&self) -> Vec<usize>;
     /// An event happens; `reason` is that of an ERROR.
     fn call(&mut self, handler: u32, call: Call<'_, '_>, reason: Option<ErrorReason>);
     /// Whether an event happens whose parent does.
@@ -528,12 +530,18 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         self.flows[slot] = Some(PerFlow { state: F::default(), socket: None });
     }
 
-    fn detach(&mut self, slot: usize) -> Option<Descriptor> {
-        self.flows.get_mut(slot)?.take()?.socket
+    fn detach(&mut self, slot: usize) {
+        if let Some(flow) = self.flows.get_mut(slot) {
+            flow.take();
+        }
     }
 
-    fn sockets(&mut self) -> Vec<Descriptor> {
-        self.flows.iter_mut().flatten().filter_map(|flow| flow.socket.take()).collect()
+    fn take_socket(&mut self, slot: usize) -> Option<Descriptor> {
+        self.flows.get_mut(slot)?.as_mut()?.socket.take()
+    }
+
+    fn slots(&self) -> Vec<usize> {
+        self.flows.iter().enumerate().filter_map(|(slot, flow)| flow.as_ref().map(|_| slot)).collect()
     }
 
     #[inline]

@@ -56,6 +56,14 @@ pub(crate) struct OpenMonitor {
 }
 
 impl OpenMonitor {
+    /// Drops what the monitor has of the flow in `slot`: the state may panic as it goes, the descriptor goes all the same.
+    fn let_go(&mut self, slot: usize, guard: &mut Guard, control: &mut Control) {
+        if let Some(socket) = self.monitor.take_socket(slot) {
+            control.release(socket);
+        }
+        guard.catch(|| self.monitor.detach(slot));
+    }
+
     fn changed(&mut self, table: &HandlerTable, change: Change) -> Rc<HandlerTable> {
         let mut settings = table.settings.clone();
         settings.apply(change);
@@ -145,7 +153,7 @@ impl Monitors {
                 Command::Close(Socket::Raw { order }) => {
                     if let Some(index) = self.raws.iter().position(|(other, _)| *other == order) {
                         let (_, monitor) = self.raws.remove(index);
-                        self.guard.run(|| drop(monitor));
+                        self.guard.catch(|| drop(monitor));
                     }
                 }
                 Command::Close(Socket::Stream(member)) => self.close_stream(member),
@@ -214,9 +222,7 @@ impl Monitors {
         if seats.len() == set.seats.len() {
             return;
         }
-        if let Some(Some(socket)) = self.guard.run(|| open.monitor.detach(flow.slot())) {
-            self.control.release(socket);
-        }
+        open.let_go(flow.slot(), &mut self.guard, &mut self.control);
         self.control.timers.leave(&mut self.control.sockets, member, flow);
         if seats.is_empty() {
             attachments.set(flow, Attachment::BYPASS);
@@ -232,13 +238,14 @@ impl Monitors {
         let Some(mut open) = self.streams[usize::from(member.index)].take_if(|open| open.order == member.order) else {
             return;
         };
-        for socket in open.monitor.sockets() {
-            self.control.release(socket);
+        // One by one: a second panic while the first unwinds would be the end of the process.
+        for slot in open.monitor.slots() {
+            open.let_go(slot, &mut self.guard, &mut self.control);
         }
         self.control.timers.close(&mut self.control.sockets, member);
         self.creation.retain(|other| *other != member);
         self.sets.remove(member);
-        self.guard.run(|| drop(open));
+        self.guard.catch(|| drop(open));
     }
 
     /// The flow is over for all its monitors.
@@ -247,9 +254,7 @@ impl Monitors {
         else {
             return;
         };
-        if let Some(Some(socket)) = self.guard.run(|| open.monitor.detach(flow.slot())) {
-            self.control.release(socket);
-        }
+        open.let_go(flow.slot(), &mut self.guard, &mut self.control);
         self.control.timers.leave(&mut self.control.sockets, member, flow);
     }
 
