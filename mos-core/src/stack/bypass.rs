@@ -48,7 +48,8 @@ impl Stack {
         if flags & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST) == TcpFlags::SYN {
             let half = &hot.half[side as usize];
             let again = half.slow.any(SlowFlags::ISS) && self.flows.cold(slot).half[side as usize].iss == seq;
-            let closing = self.flows.hot(slot).half.iter().any(|half| half.state == TcpState::Closed);
+            let states = self.flows.hot(slot).half.map(|half| half.state);
+            let closing = states.iter().any(|state| *state == TcpState::Closed || *state > TcpState::Established);
             let opening = self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN);
             if !again && (closing || opening || self.flows.hot(slot).flags.any(FlowFlags::TRANSLATED)) {
                 self.end(slot, EndReason::Stopped, burst, observer);
@@ -65,11 +66,17 @@ impl Stack {
         }
         let hot = self.flows.hot_mut(slot);
         hot.last_seen = self.tick as u32;
-        if flags & (TcpFlags::FIN | TcpFlags::RST) != 0 {
-            // Not a state that anybody sees: it makes the entry go sooner.
+        // Not states that anybody sees: they make the entry go sooner.
+        if flags & TcpFlags::RST != 0 {
+            hot.half.iter_mut().for_each(|half| half.state = TcpState::Closed);
+        } else if flags & TcpFlags::FIN != 0 {
             hot.half[side as usize].state = TcpState::Closed;
         } else if side == Side::Client && flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::ACK {
             hot.flags.clear(FlowFlags::HALF_OPEN);
+        }
+        let finished = hot.half.iter().all(|half| half.state.is_finished());
+        if finished && self.patience(slot).0 == 0 {
+            return self.end(slot, EndReason::Stopped, burst, observer);
         }
         self.arm(slot);
     }

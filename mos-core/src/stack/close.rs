@@ -60,12 +60,14 @@ impl Stack {
     }
 
     /// How long the flow may be silent in its state, in ticks, and how it ends then. 0: for ever.
-    fn patience(&self, slot: u32) -> (u64, EndReason) {
+    pub(super) fn patience(&self, slot: u32) -> (u64, EndReason) {
         let hot = self.flows.hot(slot);
         let [client, server] = [hot.half[0].state, hot.half[1].state];
         let [half_open, established, closing, time_wait] = self.timeouts;
         if client.is_finished() && server.is_finished() {
-            (time_wait, EndReason::Fin)
+            // Of a bypassed flow nobody knows which packet is the last one: it waits for that all the same.
+            let wait = if time_wait == 0 && self.is_bypassed(slot) { closing } else { time_wait };
+            (wait, EndReason::Fin)
         } else if hot.flags.any(FlowFlags::HALF_OPEN) {
             (half_open, EndReason::Timeout)
         } else if client == TcpState::Closed

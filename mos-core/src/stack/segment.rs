@@ -79,6 +79,10 @@ impl Stack {
             self.depart(slot, side, index, burst);
         } else if shifted || !self.fast(slot, side, index, burst, observer) {
             self.segment(slot, side, index, false, burst, observer);
+            if self.is_bypassed(slot) {
+                // A callback has made it so, and the packet has gone on: what was kept of it goes, too.
+                self.begin_bypass(slot);
+            }
         }
     }
 
