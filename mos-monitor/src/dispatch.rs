@@ -223,8 +223,11 @@ impl Observer for Monitors {
         while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
             let order = *order;
             let control = &mut self.control;
-            self.guard.run(|| monitor.packet(order, cx.reborrow(), control));
             next += 1;
+            if !monitor.wants(&cx.packet()) {
+                continue;
+            }
+            self.guard.run(|| monitor.packet(order, cx.reborrow(), control));
             if !self.control.is_idle() {
                 self.apply(&mut cx.attachments());
                 next = self.raws.partition_point(|(other, _)| *other <= order);
@@ -238,7 +241,7 @@ impl Observer for Monitors {
             let member = self.creation[index];
             if self.accepts(member)
                 && let Some(open) = self.streams[usize::from(member.index)].as_mut()
-                && self.guard.run(|| open.monitor.accepts(&cx.packet())) == Some(true)
+                && (!open.monitor.is_choosy() || self.guard.run(|| open.monitor.accepts(&cx.packet())) == Some(true))
             {
                 members.push(member);
             }
@@ -284,7 +287,7 @@ impl Observer for Monitors {
             else {
                 continue;
             };
-            if open.monitor.wants_orphans() {
+            if open.monitor.wants_orphan(&cx.packet()) {
                 let control = &mut self.control;
                 self.guard.run(|| open.monitor.orphan(member, cx.reborrow(), control));
                 if !self.control.is_idle() {

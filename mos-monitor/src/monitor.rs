@@ -483,6 +483,8 @@ pub(crate) trait StreamMonitor {
     fn forest(&self) -> &Forest;
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
+    /// Whether it has a callback that chooses among flows.
+    fn is_choosy(&self) -> bool;
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool;
     fn attach(&mut self, slot: usize);
     /// The flow is gone.
@@ -498,7 +500,8 @@ pub(crate) trait StreamMonitor {
     fn end(&mut self, call: Call<'_, '_>, reason: EndReason);
     fn timer(&mut self, armed: &Armed, call: Call<'_, '_>);
     fn core_timer(&mut self, armed: &Armed, control: &mut Control);
-    fn wants_orphans(&self) -> bool;
+    /// Whether it has callbacks for that packet without a flow.
+    fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control);
 }
 
@@ -517,6 +520,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
 
     fn state_mut(&mut self) -> &mut dyn Any {
         &mut self.state
+    }
+
+    fn is_choosy(&self) -> bool {
+        self.accept.is_some()
     }
 
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool {
@@ -590,14 +597,12 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         }
     }
 
-    fn wants_orphans(&self) -> bool {
-        !self.orphans.is_empty()
+    fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
+        !self.orphans.is_empty() && self.orphan_filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
-        if self.orphan_filter.as_ref().is_none_or(|filter| cx.packet().matches(filter)) {
-            self.orphans.call(Socket::Stream(member), &mut self.state, cx, control);
-        }
+        self.orphans.call(Socket::Stream(member), &mut self.state, cx, control);
     }
 }
 

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use mos_core::event::Event;
 use mos_core::filter::Filter;
-use mos_core::stack::PacketCx;
+use mos_core::stack::{PacketCx, PacketView};
 
 use crate::context::{PacketEventCx, Raising, RawCx};
 use crate::control::{Control, Socket};
@@ -175,16 +175,20 @@ impl<S: 'static> RawMonitor<S> {
 }
 
 pub(crate) trait AnyRaw {
+    /// Whether it has callbacks for that packet.
+    fn wants(&self, packet: &PacketView<'_>) -> bool;
     fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control);
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<S: 'static> AnyRaw for RawMonitor<S> {
+    fn wants(&self, packet: &PacketView<'_>) -> bool {
+        !self.handlers.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+    }
+
     fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control) {
-        if self.filter.as_ref().is_none_or(|filter| cx.packet().matches(filter)) {
-            self.handlers.call(Socket::Raw { order }, &mut self.state, cx, control);
-        }
+        self.handlers.call(Socket::Raw { order }, &mut self.state, cx, control);
     }
 
     fn state(&self) -> &dyn Any {
