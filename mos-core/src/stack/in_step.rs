@@ -69,6 +69,8 @@ impl Stack {
             if made.is_err() {
                 self.verdicts[index] = Verdict::Drop;
             }
+            // Headers are found again by what the frame is now.
+            self.decode_again(index, &burst.frames[index], burst);
             if payload.is_empty() && packet.tcp_flags & TcpFlags::FIN == 0 {
                 // Nothing is left of it. One before the window, as a keep-alive has it (RFC 9293 3.8.4), it makes its
                 // receiver say how far it has got.
@@ -76,6 +78,7 @@ impl Stack {
             }
         }
         if seq != packet.seq {
+            let packet = self.packets[index];
             let frame = self.scratch.frame_mut(index, burst);
             renumber(frame, &packet, seq, packet.ack, |block| block);
         }
