@@ -8,6 +8,9 @@ use crate::packet::Burst;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
+/// How long endpoints may go on repeating their last segments, in ticks: TIME_WAIT as they keep it.
+const LINGER: u64 = 60_000;
+
 impl Stack {
     /// Ends the flow in `slot`: readers get what is left, CONN_END is raised, and its name is free. The slot itself is
     /// used again only after the burst.
@@ -65,8 +68,15 @@ impl Stack {
         let [client, server] = [hot.half[0].state, hot.half[1].state];
         let [half_open, established, closing, time_wait] = self.timeouts;
         if client.is_finished() && server.is_finished() {
-            // Of a bypassed flow nobody knows which packet is the last one: it waits for that all the same.
-            let wait = if time_wait == 0 && self.is_bypassed(slot) { closing } else { time_wait };
+            let wait = if self.is_shifted(slot) {
+                // Its endpoints cannot do without it: see `end_if_finished`.
+                time_wait.max(LINGER)
+            } else if time_wait == 0 && self.is_bypassed(slot) {
+                // Nobody knows which packet of it is the last one.
+                closing
+            } else {
+                time_wait
+            };
             (wait, EndReason::Fin)
         } else if hot.flags.any(FlowFlags::HALF_OPEN) {
             (half_open, EndReason::Timeout)
@@ -134,7 +144,8 @@ impl Stack {
             return false;
         }
         let waiting = hot.half.iter().any(|half| half.state == TcpState::TimeWait);
-        if waiting && !reset && self.timeouts[3] > 0 {
+        // Endpoints with different numbers need somebody between them as long as one may repeat its FIN.
+        if waiting && !reset && (self.timeouts[3] > 0 || self.is_shifted(slot)) {
             return false;
         }
         self.end(slot, if reset { EndReason::Rst } else { EndReason::Fin }, burst, observer);
