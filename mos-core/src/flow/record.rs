@@ -254,6 +254,8 @@ pub struct Extras {
     pub translated: Option<[SocketAddr; 2]>,
     /// What was changed in length, by the side that sends.
     pub remaps: Option<Box<[Remap; 2]>>,
+    /// Up to here a side has sent data that its receiver should have refused, and that went on all the same.
+    pub refused: [Option<SeqNum>; 2],
     /// From here on what a side is sent is dropped, by the side that receives.
     pub cuts: [Option<u64>; 2],
 }

@@ -8,10 +8,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Stack, WHOLE};
-use crate::event::Side;
+use crate::event::{ErrorReason, Side};
 use crate::flow::record::SlowFlags;
 use crate::packet::{Burst, Verdict};
-use crate::tcp::{Flow, Remap, RemapFull};
+use crate::tcp::{Flow, Remap, RemapFull, Segment};
 use crate::wire::edit::{self, Checksums, Layer};
 use crate::wire::{SeqNum, TcpFlags, renumber};
 
@@ -23,6 +23,33 @@ impl Stack {
     /// Whether numbers of the flow are shifted.
     pub(super) fn is_shifted(&self, slot: u32) -> bool {
         self.remaps(slot).is_some()
+    }
+
+    /// The numbers of the segment at hand as its sender knows them.
+    pub(super) fn as_sent(&self, slot: u32, segment: &Segment) -> (SeqNum, u32) {
+        if self.is_shifted(slot) { self.edits.sent } else { (segment.seq, segment.len) }
+    }
+
+    /// Whether nothing of a segment from `side` that lies at `seq`, behind all that is known to be sent, has passed all the
+    /// same: bytes that were removed when they passed, and such as their receiver may have taken against all rules.
+    pub(super) fn is_fresh(&self, slot: u32, side: Side, sent: (SeqNum, u32), seq: SeqNum) -> bool {
+        let Some(extras) = self.flows.extras(slot) else { return true };
+        let removed = extras.remaps.as_deref().is_some_and(|remaps| remaps[side as usize].touches(sent.0, sent.1));
+        !removed && extras.refused[side as usize].is_none_or(|end| end.le(seq))
+    }
+
+    /// Data that was rejected goes on: a receiver that has missed packets, or got some that were not seen here, takes it.
+    pub(super) fn note_refused(&mut self, slot: u32, side: Side, segment: &Segment, reason: ErrorReason) {
+        let doubtful = matches!(reason, ErrorReason::Timestamp | ErrorReason::Window);
+        let (end, receiver) = (segment.data_end(), self.flows.hot(slot).half[side.other() as usize]);
+        // No window is twice as wide as the one that is known; beyond that, nothing can be said without harm: otherwise one
+        // segment from anybody would keep callbacks from editing what comes.
+        let slack = receiver.edge.offset_from(receiver.ack);
+        if segment.len == 0 || !doubtful || end.gt(receiver.edge + slack) || !self.is_near(slot, side.other(), end) {
+            return;
+        }
+        let refused = &mut self.flows.extras_mut(slot).refused[side as usize];
+        *refused = Some(refused.map_or(end, |before| before.max(end)));
     }
 
     /// Where `number` of the stream that the peer of `side` receives lies in the terms of `side`, which sends it.

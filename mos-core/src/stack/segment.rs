@@ -130,7 +130,8 @@ impl Stack {
         sender.edge = sender.edge.max(packet.ack + (u32::from(packet.window) << sender.window_shift));
         hot.last_seen = self.tick as u32;
         if hot.wanted.any(Wanted::of(SND_PKT_IN)) {
-            self.edits = Edits { fresh: true, sent: (packet.seq, packet.payload_len), ..Edits::default() };
+            let sent = (packet.seq, packet.payload_len);
+            self.edits = Edits { fresh: self.is_fresh(slot, side, sent, packet.seq), sent, ..Edits::default() };
             match self.send(slot, side, index, SND_PKT_IN, burst, observer) {
                 Fate::Kept => {}
                 Fate::Dropped => return true,
@@ -257,10 +258,9 @@ impl Stack {
         if self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN) {
             self.time_handshake(slot, side, &segment);
         }
-        self.edits = Edits { fresh: segment.seq.ge(before.0), sent: self.edits.sent, ..Edits::default() };
-        if !self.is_shifted(slot) {
-            self.edits.sent = (segment.seq, segment.len);
-        }
+        let numbers = self.as_sent(slot, &segment);
+        let fresh = segment.seq.ge(before.0) && self.is_fresh(slot, side, numbers, segment.seq);
+        self.edits = Edits { fresh, sent: numbers, ..Edits::default() };
         let events = SND_PKT_IN.or(sent.events).or(if beginning { BEGINNING[0] } else { Interest::NONE });
         match self.send(slot, side, index, events, burst, observer) {
             Fate::Kept => {}
@@ -376,7 +376,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        self.edits = Edits::default();
+        self.edits = Edits { sent: self.as_sent(slot, segment), ..Edits::default() };
         if self.send(slot, side, index, SND_PKT_IN, burst, observer) == Fate::Dropped {
             return;
         }
@@ -400,10 +400,11 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        self.edits = Edits::default();
+        self.edits = Edits { sent: self.as_sent(slot, segment), ..Edits::default() };
         if self.send(slot, side, index, SND_PKT_IN, burst, observer) == Fate::Dropped {
             return;
         }
+        self.note_refused(slot, side, segment, reason);
         self.depart(slot, side, index, burst);
         self.suspect(slot, side.other(), segment, reason, index, burst);
         self.error(slot, side.other(), reason, Some(index), burst, observer);
