@@ -115,7 +115,8 @@ impl Stack {
     /// The packet goes on to the peer of `side`: its acknowledgments are put in that one's terms.
     pub(super) fn depart(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
         let packet = self.packets[index];
-        if index == WHOLE || packet.tcp_flags & TcpFlags::ACK == 0 {
+        // What a SYN acknowledges lies before every change.
+        if index == WHOLE || packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) != TcpFlags::ACK {
             return;
         }
         let Some(remaps) = self.flows.extras_if_any(slot).and_then(|extras| extras.remaps.as_deref_mut()) else {
