@@ -3,6 +3,7 @@
 mod closing;
 mod edits;
 mod filters;
+mod options;
 mod panics;
 mod properties;
 mod regression;

@@ -2,7 +2,7 @@
 //!
 //! An event is cheap when nobody asked: a flow carries one word of interest, and what a packet raised is ANDed with it.
 
-use crate::reassembly::Span;
+use crate::reassembly::{OverlapPolicy, Span};
 use crate::stack::{CoreCx, FlowCx, PacketCx};
 use crate::time::Timestamp;
 
@@ -376,11 +376,13 @@ pub struct Reading {
     pub buffer_bytes: u64,
     /// Somebody counts on what the configuration says, if that is more.
     pub usual_buffer: bool,
+    /// Which copy of a byte counts; `None`: what the configuration says.
+    pub overlap: Option<OverlapPolicy>,
 }
 
 impl Reading {
     /// Nobody.
-    pub const NOBODY: Self = Self { readers: 0, history_bytes: 0, buffer_bytes: 0, usual_buffer: true };
+    pub const NOBODY: Self = Self { readers: 0, history_bytes: 0, buffer_bytes: 0, usual_buffer: true, overlap: None };
 
     /// The most bytes that are kept unread or out of order, where `usual` is what the configuration says.
     #[must_use]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mos_core::event::{Hook, Side};
 use mos_core::flow::FlowId;
-use mos_core::reassembly::Span;
+use mos_core::reassembly::{OverlapPolicy, Span};
 use mos_core::socket::Descriptor;
 use mos_core::stack::{BufInfo, Chunks, FlowCx, HalfInfo, PacketView, PeekError, SendError};
 use mos_core::tcp::TcpState;
@@ -71,6 +71,12 @@ impl<At> Conn<'_, '_, At> {
     #[must_use]
     pub fn created(&self) -> Timestamp {
         self.cx.created()
+    }
+
+    /// When the flow's last packet came, to the millisecond (MOS_TIMESTAMP).
+    #[must_use]
+    pub fn last_active(&self) -> Timestamp {
+        self.cx.last_active()
     }
 
     /// The state of a side (MOS_TCP_STATE_CLI, MOS_TCP_STATE_SVR); `None` as long as no packet has reached it.
@@ -222,6 +228,16 @@ impl<At> Conn<'_, '_, At> {
     /// See [`ControlError`].
     pub fn set_buffer_bytes(&mut self, side: Side, bytes: u64) -> Result<(), ControlError> {
         self.change(Change::BufferBytes(side as u8, bytes))
+    }
+
+    /// Which copy of a byte that `side` receives counts from now on (MOS_CLIOVERLAP, MOS_SVROVERLAP); see
+    /// [`Monitor::overlap`](crate::Monitor::overlap).
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn set_overlap(&mut self, side: Side, policy: OverlapPolicy) -> Result<(), ControlError> {
+        self.change(Change::Overlap(side as u8, policy))
     }
 
     /// How many bytes of each direction are kept after they were taken.

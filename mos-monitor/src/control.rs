@@ -3,6 +3,7 @@
 
 use mos_core::event::{Event, Hook, Side};
 use mos_core::flow::FlowId;
+use mos_core::reassembly::OverlapPolicy;
 use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
 use mos_core::time::Timestamp;
 
@@ -401,6 +402,20 @@ impl Control {
     /// See [`ControlError`].
     pub fn set_buffer_bytes(&mut self, descriptor: Descriptor, side: Side, bytes: u64) -> Result<(), ControlError> {
         self.change(descriptor, Change::BufferBytes(side as u8, bytes))
+    }
+
+    /// MOS_CLIOVERLAP, MOS_SVROVERLAP: which copy of a byte that `side` receives counts.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn set_overlap(
+        &mut self,
+        descriptor: Descriptor,
+        side: Side,
+        policy: OverlapPolicy,
+    ) -> Result<(), ControlError> {
+        self.change(descriptor, Change::Overlap(side as u8, policy))
     }
 
     fn change(&mut self, descriptor: Descriptor, change: Change) -> Result<(), ControlError> {

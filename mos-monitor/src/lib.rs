@@ -64,7 +64,7 @@ pub use timer::{Clock, Timer, TimerId};
 
 pub use mos_core::event::{EndReason, ErrorReason, Event, Hook, Side};
 pub use mos_core::filter::{Filter, FilterError};
-pub use mos_core::reassembly::Span;
+pub use mos_core::reassembly::{OverlapPolicy, Span};
 pub use mos_core::socket::Descriptor;
 pub use mos_core::stack::{
     AlterError, BufInfo, Chunk, Chunks, HalfInfo, Outgoing, PacketView, PeekError, Rtt, SendError, Way,

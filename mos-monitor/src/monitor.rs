@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mos_core::event::{EndReason, ErrorReason, Event, Hook, Side};
 use mos_core::filter::Filter;
+use mos_core::reassembly::OverlapPolicy;
 use mos_core::socket::Descriptor;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
@@ -128,6 +129,13 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     #[must_use]
     pub fn buffer_bytes(self, side: Side, bytes: u64) -> Self {
         self.with(Change::BufferBytes(side as u8, bytes))
+    }
+
+    /// Which copy of a byte that `side` receives counts, whatever the configuration says (MOS_CLIOVERLAP, MOS_SVROVERLAP). There is
+    /// one buffer for all monitors of a flow: if any asks for the last copy, that counts.
+    #[must_use]
+    pub fn overlap(self, side: Side, policy: OverlapPolicy) -> Self {
+        self.with(Change::Overlap(side as u8, policy))
     }
 
     /// Keeps up to `bytes` of each direction after they were taken: for `ppeek` behind the cursor, and so that

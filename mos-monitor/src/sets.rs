@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use mos_core::event::{Attachment, Interest, Reading, Side, Wanted};
+use mos_core::reassembly::OverlapPolicy;
 use smallvec::SmallVec;
 
 use crate::control::MAX_MONITORS;
@@ -251,6 +252,9 @@ impl Set {
                     Some(bytes) => all.buffer_bytes = all.buffer_bytes.max(bytes),
                     None => all.usual_buffer = true,
                 }
+                // There is one buffer for all: whoever wants the last copy has said so.
+                let asked = settings.overlap[side as usize];
+                all.overlap = if asked == Some(OverlapPolicy::Last) { asked } else { all.overlap.or(asked) };
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });

@@ -1,6 +1,7 @@
 //! What one monitor wants of a flow: its handlers and its settings. Flows that want the same share one table.
 
 use mos_core::event::{Event, Hook, Interest, Side};
+use mos_core::reassembly::OverlapPolicy;
 
 use crate::event::{EventId, Forest, is_raised_at};
 use crate::program::Program;
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) buffers: [Option<bool>; 2],
     /// How many of them at most, if that was said.
     pub(crate) buffer_bytes: [Option<u64>; 2],
+    /// Which copy of a byte of theirs counts, if that was said.
+    pub(crate) overlap: [Option<OverlapPolicy>; 2],
     pub(crate) history_bytes: u64,
     pub(crate) immediate: bool,
     pub(crate) measures_rtt: bool,
@@ -70,6 +73,8 @@ pub(crate) enum Change {
     Buffer(u8, bool),
     /// How many of them are kept unread at most.
     BufferBytes(u8, u64),
+    /// Which copy of them counts.
+    Overlap(u8, OverlapPolicy),
     /// How many of them are kept after they were read.
     History(u64),
     /// NEW_DATA with every packet, or once per burst.
@@ -83,6 +88,7 @@ impl Settings {
             Change::Stop(side) => self.stopped[usize::from(side)] = true,
             Change::Buffer(side, reads) => self.buffers[usize::from(side)] = Some(reads),
             Change::BufferBytes(side, bytes) => self.buffer_bytes[usize::from(side)] = Some(bytes),
+            Change::Overlap(side, policy) => self.overlap[usize::from(side)] = Some(policy),
             Change::History(bytes) => self.history_bytes = bytes,
             Change::Immediate(immediate) => self.immediate = immediate,
         }

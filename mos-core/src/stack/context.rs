@@ -323,6 +323,13 @@ impl FlowCx<'_> {
         self.stack.flows.cold(self.slot).created
     }
 
+    /// When the flow's last packet came, to the millisecond.
+    #[must_use]
+    pub fn last_active(&self) -> Timestamp {
+        let silent = (self.stack.tick as u32).wrapping_sub(self.stack.flows.hot(self.slot).last_seen);
+        Timestamp::from_millis(self.stack.tick.saturating_sub(silent.into()))
+    }
+
     /// The state of a side; `None` as long as no packet has reached it.
     #[must_use]
     pub fn state(&self, side: Side) -> Option<TcpState> {

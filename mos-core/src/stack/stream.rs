@@ -118,7 +118,8 @@ impl Stack {
             }
             if len > direct {
                 // Stored data lies in the way: which copy counts is decided there.
-                let store_from = if self.config.overlap == OverlapPolicy::Last { 0 } else { direct };
+                let reading = observer.reading(self.flows.hot(slot).table, side);
+                let store_from = if self.overlap_policy(reading) == OverlapPolicy::Last { 0 } else { direct };
                 direct = store_from;
                 let Some(span) = Span::new(offset + store_from, offset + len) else { return };
                 if self.store(slot, side, span, advanced(source, store_from), index, burst, observer).is_err() {
@@ -182,13 +183,14 @@ impl Stack {
     ) -> Result<(), StoreError> {
         let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
         self.ensure_backlog(slot, side);
-        let readers = observer.reading(self.flows.hot(slot).table, side).readers;
+        let reading = observer.reading(self.flows.hot(slot).table, side);
+        let (readers, policy) = (reading.readers, self.overlap_policy(reading));
         let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return Err(StoreError::Budget) };
         let backlog = self.buffers.get_mut(buffer);
         let stored = if reads {
             let keep_below = backlog.fastest(readers);
             let Some(bytes) = self.scratch.at(source, span.len() as usize, burst) else { return Ok(()) };
-            backlog.stream.store(&mut self.pool, span.start(), bytes, self.config.overlap, keep_below)?
+            backlog.stream.store(&mut self.pool, span.start(), bytes, policy, keep_below)?
         } else {
             if backlog.stream.keeps_bytes() {
                 backlog.stream.forget_bytes(&mut self.pool);
@@ -202,6 +204,10 @@ impl Stack {
             self.conflict(slot, side, conflict, index, burst, observer);
         }
         Ok(())
+    }
+
+    fn overlap_policy(&self, reading: Reading) -> OverlapPolicy {
+        reading.overlap.unwrap_or(self.config.overlap)
     }
 
     fn conflict<O: Observer>(
@@ -230,11 +236,12 @@ impl Stack {
     ) {
         let hot = *self.flows.hot(slot);
         let half = hot.half[side as usize];
-        let last = self.config.overlap == OverlapPolicy::Last;
         if !hot.wanted.any(Wanted::buffer(side)) {
             return;
         }
-        let Reading { readers, history_bytes, .. } = observer.reading(hot.table, side);
+        let reading = observer.reading(hot.table, side);
+        let Reading { readers, history_bytes, .. } = reading;
+        let last = self.overlap_policy(reading) == OverlapPolicy::Last;
         if !last && history_bytes == 0 {
             return;
         }
