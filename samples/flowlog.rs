@@ -7,7 +7,6 @@ mod record;
 mod table;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mos_core::time::Timestamp;
@@ -15,7 +14,8 @@ use mos_core::wire::TcpFlags;
 use mos_monitor::{Chunk, Conn, EndReason, Event, Monitor, PacketView, Side, TcpState};
 use sha2::{Digest, Sha256};
 
-pub use self::record::{FlowPart, FlowState, Record, StreamPart, TcpPart, Time};
+pub use self::record::{FlowPart, FlowState, Record, StreamPart, TcpPart};
+use crate::eve::{self, Header, Time};
 use crate::output::Output;
 
 /// How much of each direction is kept after it was read, so that a retransmission with other bytes is found. It costs a
@@ -43,7 +43,6 @@ pub struct FlowLog {
 struct Sink {
     format: Format,
     output: Arc<Output>,
-    records: AtomicU64,
     /// The rows of the table to come.
     rows: Mutex<Vec<Record>>,
 }
@@ -77,7 +76,7 @@ impl FlowLog {
     /// A log in `format` to `output`; with the SHA-256 of what each side was delivered, if a `digest` is wanted.
     #[must_use]
     pub fn new(format: Format, digest: bool, output: Arc<Output>) -> Self {
-        let sink = Sink { format, output, records: AtomicU64::new(0), rows: Mutex::default() };
+        let sink = Sink { format, output, rows: Mutex::default() };
         Self { digest, sink: Arc::new(sink) }
     }
 
@@ -118,7 +117,7 @@ impl FlowLog {
     pub fn finish(&self) -> io::Result<()> {
         if self.sink.format == Format::Table {
             let mut rows = std::mem::take(&mut *self.sink.rows());
-            rows.sort_by_key(|record| (record.flow.start, record.src_ip, record.src_port));
+            rows.sort_by_key(|record| (record.flow.start, record.header.src_ip, record.header.src_port));
             self.sink.output.write(table::render(&rows).as_bytes());
         }
         self.sink.output.finish()
@@ -127,10 +126,9 @@ impl FlowLog {
 
 impl Sink {
     /// A record is done.
-    fn put(&self, mut record: Record) {
-        record.flow_id = self.records.fetch_add(1, Ordering::Relaxed) + 1;
+    fn put(&self, record: Record) {
         match self.format {
-            Format::Json => self.output.write(&record.to_line()),
+            Format::Json => self.output.write(&eve::line(&record)),
             Format::Table => self.rows().push(record),
         }
     }
@@ -169,7 +167,6 @@ impl Flow {
     }
 
     fn record<At>(&mut self, conn: &Conn<'_, '_, At>, reason: EndReason, digest: bool) -> Record {
-        let [client, server] = Side::BOTH.map(|side| conn.endpoint(side));
         let [to_client, to_server] = Side::BOTH.map(|side| conn.info(side));
         let name = |side: Side| self.states[side as usize].unwrap_or(TcpState::Closed).name();
         let start = conn.created();
@@ -206,19 +203,7 @@ impl Flow {
             retransmits_toclient: to_client.retransmits,
             conflicts: to_server.conflicts + to_client.conflicts,
         };
-        Record {
-            timestamp: Time(conn.now()),
-            flow_id: 0,
-            event_type: "flow",
-            src_ip: client.ip(),
-            src_port: client.port(),
-            dest_ip: server.ip(),
-            dest_port: server.port(),
-            proto: "TCP",
-            flow,
-            tcp,
-            stream,
-        }
+        Record { header: Header::new("flow", conn.now(), conn), flow, tcp, stream }
     }
 
     fn flow_state(&self, reason: EndReason) -> FlowState {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`accounting`] | bytes per subscriber, each charged once, and who cheats with retransmissions |
 //! | [`flowlog`] | a record per connection: packets, bytes, states, gaps, retransmissions, digests |
+//! | [`http_log`] | a record per HTTP/1.x transaction: who asked for what, and what the answer was |
 //! | [`ids`] | rules with contents that are looked for in both streams |
 //! | [`midstat`] | the live connections with the states of both endpoints, second by second |
 //! | [`simple_firewall`] | rules for who may connect to whom |
-//! | [`eve`] | what the JSON lines of several monitors have in common |
+//! | [`tls_log`] | a record per TLS handshake: server name, version, protocols |
+//! | [`eve`] | what records in Suricata's EVE layout have in common |
 //! | [`net`] | networks, as configuration files have them |
 //! | [`output`] | where several cores write their lines |
 //! | [`syntax`] | words of configuration files, and the mistakes in them |
@@ -15,12 +17,15 @@
 pub mod accounting;
 pub mod eve;
 pub mod flowlog;
+pub mod http_log;
 pub mod ids;
 pub mod midstat;
+mod moments;
 pub mod net;
 pub mod output;
 pub mod simple_firewall;
 pub mod syntax;
+pub mod tls_log;
 
 #[cfg(test)]
 mod testing;

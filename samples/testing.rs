@@ -12,7 +12,8 @@ use mos_core::packet::{Burst, LinkType};
 use mos_core::runtime::{Run, Worker};
 use mos_core::time::Timestamp;
 use mos_core::wire::{SeqNum, TcpSegment};
-use mos_monitor::Core;
+use mos_monitor::{Core, Monitor};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 use crate::output::Output;
 
@@ -112,6 +113,31 @@ pub(crate) fn replay(core: &mut Core, path: &Path, burst: usize) {
         frames.clear();
     }
     core.shutdown();
+}
+
+/// Runs a bundled capture past a monitor, in bursts of so many frames.
+pub(crate) fn replay_bundled<S: 'static, F: Default + 'static>(capture: &str, burst: usize, monitor: Monitor<S, F>) {
+    let mut core = core();
+    core.open(monitor).unwrap();
+    replay(&mut core, &file(&format!("traces/{capture}")), burst);
+    assert_eq!((core.panics(), core.stack().reassembly_bytes()), (0, 0));
+}
+
+/// Lines in an order that does not depend on how bursts were cut. Within a burst flows come one after the other.
+pub(crate) fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// The same cases every time, so that a change is to blame for what fails after it. `PROPTEST_CASES=N` searches: N cases,
+/// new ones each time.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    let (cases, rng_seed) = match std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()) {
+        Some(cases) => (cases, RngSeed::Random),
+        None => (count, RngSeed::Fixed(9293)),
+    };
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 pub(crate) fn feed(core: &mut Core, frames: &mut FrameBatch, burst: usize) {

@@ -47,7 +47,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = MonitorName::Flowlog)]
     pub(crate) monitor: MonitorName,
 
-    /// How the flow log is written
+    /// How the flow log is written. The other logs are JSON lines in any case
     #[arg(long, value_enum, default_value_t = FormatName::Table)]
     pub(crate) format: FormatName,
 
@@ -130,6 +130,10 @@ pub(crate) struct StackArgs {
 pub(crate) enum MonitorName {
     /// A record for every connection
     Flowlog,
+    /// A record for every HTTP/1.x transaction, on any port: JSON lines
+    HttpLog,
+    /// A record for every TLS handshake, on any port: JSON lines
+    TlsLog,
     /// The live connections and their states, each second of the capture
     Midstat,
 }
@@ -207,11 +211,10 @@ impl ReplayArgs {
     /// Ends the program, as for any other mistake on the command line, if options do not go together.
     pub(crate) fn check(&self) {
         let mistake = match (self.monitor, self.format) {
-            (MonitorName::Midstat, FormatName::Json) => {
-                "--format json is for --monitor flowlog: midstat has no records"
-            }
-            (MonitorName::Midstat, _) if self.digest => "--digest is for --monitor flowlog: midstat reads no bytes",
+            (MonitorName::Midstat, FormatName::Json) => "--format json: midstat has no records",
             (MonitorName::Flowlog, FormatName::Table) if self.digest => "--digest needs --format json",
+            (MonitorName::Flowlog, _) => return,
+            _ if self.digest => "--digest is for --monitor flowlog",
             _ => return,
         };
         let mut command = Args::command();

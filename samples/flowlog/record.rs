@@ -1,30 +1,17 @@
 //! The record of a flow, field by field as it is written.
 
-use std::fmt::{self, Write};
-use std::net::IpAddr;
+use std::fmt::Write;
 
-use mos_core::time::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+use crate::eve::{Header, Time};
 
 /// One flow. "To the server" means: sent by the client.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
-    /// When the flow ended.
-    pub timestamp: Time,
-    /// A number that no other flow of the run has.
-    pub flow_id: u64,
-    /// Always `flow`.
-    pub event_type: &'static str,
-    /// The client.
-    pub src_ip: IpAddr,
-    /// The client's port.
-    pub src_port: u16,
-    /// The server.
-    pub dest_ip: IpAddr,
-    /// The server's port.
-    pub dest_port: u16,
-    /// Always `TCP`.
-    pub proto: &'static str,
+    /// When the flow ended, and which it was.
+    #[serde(flatten)]
+    pub header: Header,
     /// Its packets and its life.
     pub flow: FlowPart,
     /// Its endpoints.
@@ -120,33 +107,6 @@ pub struct StreamPart {
     pub conflicts: u32,
 }
 
-impl Record {
-    /// The record as a line of JSON.
-    pub(super) fn to_line(&self) -> Vec<u8> {
-        let mut line =
-            serde_json::to_vec(self).expect("a record has only strings for keys, and numbers that are finite");
-        line.push(b'\n');
-        line
-    }
-}
-
-/// A point in time, written as Suricata does: RFC 3339 with microseconds, in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(pub Timestamp);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_nanosecond(i128::from(self.0.as_nanos())).map_err(|_| fmt::Error)?;
-        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S.%6f%z"))
-    }
-}
-
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 /// Bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -159,14 +119,6 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn time_is_written_as_suricata_does() {
-        let time = Time(Timestamp::from_nanos(1_767_323_045_678_901_999));
-        assert_eq!(time.to_string(), "2026-01-02T03:04:05.678901+0000");
-        assert_eq!(Time(Timestamp::ZERO).to_string(), "1970-01-01T00:00:00.000000+0000");
-        assert_eq!(&Time(Timestamp::from_nanos(u64::MAX)).to_string()[..4], "2554");
-    }
 
     #[test]
     fn digits_are_lower_case() {

@@ -46,12 +46,12 @@ pub(super) fn render(records: &[Record]) -> String {
 }
 
 fn row(record: &Record) -> Row {
-    let Record { flow, stream, .. } = record;
+    let Record { header, flow, stream, .. } = record;
     let seconds = flow.end.0.saturating_since(flow.start.0).as_secs_f64();
     [
         flow.start.to_string().trim_end_matches("+0000").replace('T', " "),
-        endpoint(record.src_ip, record.src_port),
-        endpoint(record.dest_ip, record.dest_port),
+        endpoint(header.src_ip, header.src_port),
+        endpoint(header.dest_ip, header.dest_port),
         format!("{}/{}", flow.state.name(), flow.reason),
         flow.pkts_toserver.to_string(),
         flow.pkts_toclient.to_string(),
