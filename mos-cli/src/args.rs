@@ -47,7 +47,15 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = MonitorName::Flowlog)]
     pub(crate) monitor: MonitorName,
 
-    /// How the flow log is written. The other logs are JSON lines in any case
+    /// The rules of ids or of simple-firewall
+    #[arg(long, value_name = "FILE", required_if_eq_any([("monitor", "ids"), ("monitor", "simple-firewall")]))]
+    pub(crate) rules: Option<PathBuf>,
+
+    /// The subscribers of accounting: a name and a network on each line. Without it, each client is one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) subscribers: Option<PathBuf>,
+
+    /// How flowlog and accounting are written. The other logs are JSON lines in any case
     #[arg(long, value_enum, default_value_t = FormatName::Table)]
     pub(crate) format: FormatName,
 
@@ -136,6 +144,12 @@ pub(crate) enum MonitorName {
     TlsLog,
     /// The live connections and their states, each second of the capture
     Midstat,
+    /// Alerts for contents of streams, by rules in a subset of Suricata's language: JSON lines
+    Ids,
+    /// Who may connect to whom, by rules: tables of how often each one decided
+    SimpleFirewall,
+    /// Bytes by subscriber, each charged once, and alerts for data hidden in retransmissions
+    Accounting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -211,7 +225,15 @@ impl ReplayArgs {
     /// Ends the program, as for any other mistake on the command line, if options do not go together.
     pub(crate) fn check(&self) {
         let mistake = match (self.monitor, self.format) {
-            (MonitorName::Midstat, FormatName::Json) => "--format json: midstat has no records",
+            (MonitorName::Midstat | MonitorName::SimpleFirewall, FormatName::Json) => {
+                "--format json: midstat and simple-firewall have no records"
+            }
+            _ if self.rules.is_some() && !matches!(self.monitor, MonitorName::Ids | MonitorName::SimpleFirewall) => {
+                "--rules is for --monitor ids and --monitor simple-firewall"
+            }
+            _ if self.subscribers.is_some() && self.monitor != MonitorName::Accounting => {
+                "--subscribers is for --monitor accounting"
+            }
             (MonitorName::Flowlog, FormatName::Table) if self.digest => "--digest needs --format json",
             (MonitorName::Flowlog, _) => return,
             _ if self.digest => "--digest is for --monitor flowlog",

@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bundled;
 mod input;
 mod replay;
 mod totals;

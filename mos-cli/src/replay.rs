@@ -11,14 +11,12 @@ use mos_core::packet::Burst;
 use mos_core::runtime::Worker;
 use mos_core::stats::Stats;
 use mos_core::time::Timestamp;
-use mos_monitor::{Core, Descriptor, OpenError};
-use mos_samples::flowlog::FlowLog;
-use mos_samples::http_log::HttpLog;
-use mos_samples::midstat::{self, Screen};
+use mos_monitor::{Core, Descriptor};
+use mos_samples::midstat::Screen;
 use mos_samples::output::Output;
-use mos_samples::tls_log::TlsLog;
 
-use crate::args::{MonitorName, ReplayArgs};
+use crate::args::ReplayArgs;
+use crate::bundled::Bundled;
 use crate::input::Input;
 use crate::tell;
 use crate::totals::Totals;
@@ -27,7 +25,7 @@ use crate::totals::Totals;
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
     args.check();
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
-    let replay = Replay { monitor: Bundled::new(args, &output), output, config: args.config() };
+    let replay = Replay { monitor: Bundled::new(args, &output)?, output, config: args.config() };
     let mut totals = Totals::default();
     let mut all_read = true;
     for path in &args.files {
@@ -39,47 +37,6 @@ pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
     replay.monitor.finish().context("standard output cannot be written")?;
     tell(totals);
     Ok(all_read)
-}
-
-/// A bundled monitor, with what its cores share.
-enum Bundled {
-    FlowLog(FlowLog),
-    HttpLog(HttpLog),
-    TlsLog(TlsLog),
-    MidStat(Arc<Output>),
-}
-
-impl Bundled {
-    /// The monitor that was asked for, writing to `output`.
-    fn new(args: &ReplayArgs, output: &Arc<Output>) -> Self {
-        let output = Arc::clone(output);
-        match args.monitor {
-            MonitorName::Flowlog => Self::FlowLog(FlowLog::new(args.format.into(), args.digest, output)),
-            MonitorName::HttpLog => Self::HttpLog(HttpLog::new(output)),
-            MonitorName::TlsLog => Self::TlsLog(TlsLog::new(output)),
-            MonitorName::Midstat => Self::MidStat(output),
-        }
-    }
-
-    /// Opens it on core number `core`.
-    fn open(&self, stack: &mut Core, core: usize) -> Result<Descriptor, OpenError> {
-        match self {
-            Self::FlowLog(log) => stack.open(log.monitor()),
-            Self::HttpLog(log) => stack.open(log.monitor()),
-            Self::TlsLog(log) => stack.open(log.monitor()),
-            Self::MidStat(output) => stack.open(midstat::monitor(core, Arc::clone(output))),
-        }
-    }
-
-    /// Writes what was held back, when all cores are done.
-    fn finish(&self) -> io::Result<()> {
-        match self {
-            Self::FlowLog(log) => log.finish(),
-            Self::HttpLog(log) => log.finish(),
-            Self::TlsLog(log) => log.finish(),
-            Self::MidStat(output) => output.finish(),
-        }
-    }
 }
 
 struct Replay {
