@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use mos_core::config::Config;
 use mos_core::io::FrameBatch;
 use mos_core::time::Timestamp;
-use mos_monitor::{Core, Event, Monitor, Side};
+use mos_monitor::{Core, Event, Hook, Monitor, Side};
 
 use support::conversation::payload;
 use support::talk::Talk;
@@ -211,6 +211,37 @@ fn packet_watcher() -> Monitor<u64, u64> {
         .on_orphan(|cx| *cx.state += 1)
 }
 
+/// Changes its handlers with every packet, and has events of its own, one of them raised.
+fn switcher() -> Monitor<u64, u64> {
+    let mut monitor = Monitor::<u64, u64>::new("switcher", 0);
+    let [one, two] = [1, 2].map(|step| monitor.rcv_handler(move |cx| *cx.flow += step));
+    let raised = monitor.alloc(Event::PktIn);
+    let long = monitor.define(Event::PktIn, move |cx| {
+        let long = cx.conn.packet().is_some_and(|packet| packet.packet.payload_len > 100);
+        long && cx.raise(raised).is_ok()
+    });
+    monitor.register(long, one).register(raised, two).on_snd(Event::PktIn, move |cx| {
+        *cx.state += 1;
+        let changed = match *cx.state % 4 {
+            0 => cx.conn.register(Event::PktIn, one),
+            1 => cx.conn.register(Event::PktIn, two),
+            2 => cx.conn.deregister(Hook::Rcv, Event::PktIn),
+            _ => cx.conn.register(Event::Rexmit, one),
+        };
+        changed.expect("these handlers fit");
+    })
+}
+
+/// Leaves every flow once it has seen enough of it, and asks for its descriptor before.
+fn leaver() -> Monitor<u64, u64> {
+    Monitor::new("leaver", 0).on_rcv(Event::PktIn, |cx| {
+        *cx.flow += 1;
+        if *cx.flow == 4 && cx.conn.socket().is_some() {
+            cx.conn.stop();
+        }
+    })
+}
+
 type Make = fn() -> Monitor<u64, u64>;
 
 fn core_of(monitors: &[Make]) -> Core {
@@ -259,6 +290,10 @@ shapes! {
     reading: [stream_reader as Make];
     reading_slowly: [slow_reader as Make];
     watching: [packet_watcher as Make];
+    switching: [switcher as Make];
+    switching_beside_others: [tracker as Make, switcher, stream_reader];
+    leaving: [leaver as Make];
+    leaving_others: [leaver as Make, stream_reader];
     two_monitors: [tracker as Make, stream_reader];
     six_monitors: [tracker as Make, stream_reader, packet_watcher, tracker, stream_reader, packet_watcher];
 }

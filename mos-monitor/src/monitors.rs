@@ -140,7 +140,8 @@ impl Monitors {
 
     /// Does what callbacks have asked for.
     pub(crate) fn apply(&mut self, attachments: &mut Attachments<'_>) {
-        for command in std::mem::take(&mut self.control.commands) {
+        let mut commands = std::mem::take(&mut self.control.commands);
+        for command in commands.drain(..) {
             match command {
                 Command::OpenStream { member, monitor } => {
                     let mut tables = Tables::default();
@@ -168,6 +169,9 @@ impl Monitors {
                 Command::Change(member, Some(flow), change) => self.change(member, flow, change, attachments),
             }
         }
+        // The same memory the next time: nobody could ask for more in between.
+        debug_assert!(self.control.commands.is_empty());
+        self.control.commands = commands;
         if self.control.timers.changed {
             self.control.timers.changed = false;
             attachments.wake_at(self.control.timers.next_due());
