@@ -1,8 +1,11 @@
 //! Integration tests.
 
+mod bypass;
 mod closing;
 mod edits;
+mod errnos;
 mod filters;
+mod handlers;
 mod options;
 mod panics;
 mod properties;
@@ -10,5 +13,7 @@ mod regression;
 mod replays;
 mod scenario;
 mod support;
+mod times;
 mod traps;
 mod truth;
+mod user_events;

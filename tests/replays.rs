@@ -14,7 +14,7 @@ use crate::support::traces;
 use crate::support::{Frame, Log, batch, core_with, feed, finish, recorder, replay};
 
 /// Every frame of a capture file, up to where it is damaged.
-fn read(path: &Path) -> Vec<Frame> {
+pub(crate) fn read(path: &Path) -> Vec<Frame> {
     let mut reader = CaptureReader::open(path, 0).unwrap_or_else(|error| panic!("{error}"));
     let mut batch = FrameBatch::new();
     while let Ok(Received::Frames(_)) = reader.receive(&mut batch, usize::MAX) {}
