@@ -238,6 +238,7 @@ impl Control {
         let member = Member { index: index as u8, order: self.next_order };
         let descriptor = self.register_socket(Socket::Stream(member))?;
         self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
+        self.tell_timers();
         for (timer, handler) in monitor.first_timers() {
             // The descriptors have just been enough for the monitor itself; without one for its timer, that does not fire.
             let set = self.timers.set(&mut self.sockets, member, handler, None, timer);
@@ -528,9 +529,15 @@ impl Control {
         if known.owner != owner {
             return Err(TimerError::Foreign);
         }
-        // Timers have been told the time only when one was due.
-        self.timers.set_now(Clock::Frames, self.now);
+        self.tell_timers();
         self.timers.set(&mut self.sockets, member, handler, flow, timer).ok_or(TimerError::TooMany)
+    }
+
+    /// Timers count from the time of the packet that is looked at, once there was one.
+    fn tell_timers(&mut self) {
+        if self.now > Timestamp::ZERO {
+            self.timers.set_now(Clock::Frames, self.now);
+        }
     }
 
     /// Whether `socket` was closed since the last callback returned.

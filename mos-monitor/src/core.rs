@@ -88,7 +88,10 @@ impl Core {
     /// Ends every flow; the monitors get all that is left to read (D20). Nothing can be opened, closed or registered after that.
     pub fn shutdown(&mut self) {
         self.stack.shutdown(&mut self.monitors);
-        self.monitors.control.is_shut_down = true;
+        let control = &mut self.monitors.control;
+        control.is_shut_down = true;
+        control.timers.clear(&mut control.sockets);
+        self.monitors.apply(&mut self.stack.attachments());
     }
 
     /// The state of the monitor that is open under `descriptor`, if it is of that type.

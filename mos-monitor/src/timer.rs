@@ -99,7 +99,8 @@ pub(crate) struct Timers {
     due: [BTreeMap<(Timestamp, u64), TimerId>; 2],
     of_flows: HashMap<FlowId, SmallVec<[TimerId; 2]>>,
     next_order: u64,
-    now: [Timestamp; 2],
+    /// By clock; `None` as long as it has not been told.
+    now: [Option<Timestamp>; 2],
     /// The next time of the frames at which something is due has changed.
     pub(crate) changed: bool,
 }
@@ -109,7 +110,7 @@ impl Timers {
     #[inline]
     pub(crate) fn set_now(&mut self, clock: Clock, now: Timestamp) {
         let place = &mut self.now[clock as usize];
-        *place = (*place).max(now);
+        *place = (*place).max(Some(now));
     }
 
     /// Sets a timer. `None` if there are no descriptors left.
@@ -125,8 +126,8 @@ impl Timers {
         let order = self.next_order;
         self.next_order += 1;
         let now = self.now[timer.clock as usize];
-        let unstarted = now == Timestamp::ZERO;
-        let due = if unstarted { now } else { now + timer.after };
+        let unstarted = now.is_none();
+        let due = now.map_or(Timestamp::ZERO, |now| now + timer.after);
         if let Some(flow) = flow {
             self.of_flows.entry(flow).or_default().push(id);
         }
@@ -183,6 +184,16 @@ impl Timers {
         for id in mine {
             self.remove(sockets, id);
         }
+    }
+
+    /// All are gone.
+    pub(crate) fn clear(&mut self, sockets: &mut DescriptorTable<Socket>) {
+        for (id, _) in self.entries.drain() {
+            let _ = sockets.close(id.0);
+        }
+        self.due.iter_mut().for_each(BTreeMap::clear);
+        self.of_flows.clear();
+        self.changed = true;
     }
 
     /// When something is due by the clock of the frames.
