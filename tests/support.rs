@@ -1,6 +1,7 @@
 //! What the tests share: captures in memory, replaying them in bursts, and a monitor that writes everything down.
 
 pub(crate) mod conversation;
+pub(crate) mod in_step;
 pub(crate) mod talk;
 
 use std::collections::BTreeMap;
