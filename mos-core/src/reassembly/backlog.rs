@@ -112,7 +112,8 @@ impl Backlog {
         let until = self.gaps.next_after(from).map_or(end, |gap| gap.start().min(end));
         let stored = self.stream.contiguous_from(from).min(until);
         if stored > from {
-            return Span::new(from, stored).map(Stretch::Stored);
+            let stretch = if self.stream.keeps_bytes() { Stretch::Stored } else { Stretch::Missing };
+            return Span::new(from, stored).map(stretch);
         }
         // Nothing there: only a stream of which no bytes were kept looks like this.
         let next = self.stream.next_start(from).unwrap_or(until).min(until);

@@ -2,7 +2,7 @@
 
 use super::Stack;
 use super::pending::Source;
-use crate::reassembly::{Backlog, SegmentPool, Slices, Span, Stretch};
+use crate::reassembly::{Backlog, SegmentPool, Slices, Span, StreamBuffer, Stretch};
 
 /// A run of unread stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,10 @@ impl<'a> Iterator for Chunks<'a> {
                 Source::Missing => return self.missing(piece_end - self.position),
                 Source::Stored => {
                     let span = Span::new(self.position, piece_end)?;
-                    match self.backlog.filter(|backlog| backlog.stream.contiguous_from(span.start()) > span.start()) {
+                    let there = |stream: &StreamBuffer| {
+                        stream.keeps_bytes() && stream.contiguous_from(span.start()) > span.start()
+                    };
+                    match self.backlog.filter(|backlog| there(&backlog.stream)) {
                         Some(backlog) => self.slices = Some(backlog.stream.slices(self.pool(), span)),
                         None => return self.missing(span.len()),
                     }
