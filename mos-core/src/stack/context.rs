@@ -156,6 +156,10 @@ impl Attachments<'_> {
     /// `reader` begins to read what `side` of `flow` receives: from the next byte on.
     pub fn begin_reading(&mut self, flow: FlowId, side: Side, reader: u8) {
         if let Some(slot) = self.stack.flows.slot_of(flow) {
+            if self.stack.backlog(slot, side).is_some_and(|backlog| !backlog.stream.keeps_bytes()) {
+                // Ranges without bytes would take all that comes for one of them: what was noted there is a gap now.
+                self.stack.drop_backlog(slot, side);
+            }
             let burst = Burst { memory: &mut [], frames: &[], upcoming: &[] };
             FlowCx { stack: self.stack, burst, slot, index: None }.consume(side, reader, u64::MAX);
         }
