@@ -180,6 +180,10 @@ impl Stack {
 
     /// A buffer of `capacity` bytes is to have less: what is unread in it stays.
     pub(super) fn keep_capacity(&mut self, slot: u32, side: Side, capacity: u64) {
+        if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
+            // What this burst brought is unread as well, and only a backlog remembers the capacity.
+            self.ensure_backlog(slot, side);
+        }
         if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
             let backlog = self.buffers.get_mut(buffer);
             backlog.capacity = backlog.capacity.max(capacity);
