@@ -154,8 +154,11 @@ impl Stack {
             let source = self.source(index, usize::from(payload), burst);
             self.push(slot, side.other(), base, source, u64::from(len));
         }
+        let mut wanted = wanted;
         if wanted.any(Wanted::of(RCV_PKT_IN)) {
             self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
+            // The callbacks may have asked for more.
+            wanted = self.flows.hot(slot).wanted;
         }
         if wanted.any(SPECIAL) {
             self.special(slot, side, index, burst, observer);
