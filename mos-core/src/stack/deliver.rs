@@ -61,9 +61,10 @@ impl Stack {
                 && let Some(group) = self.pending.find(slot, side)
             {
                 self.dropped = false;
+                let new = self.group_start(group) + self.pending.group(group).announced;
                 self.announce(group, Some(index), burst, observer);
                 if self.dropped {
-                    self.cut(slot, side, index);
+                    self.cut(slot, side, index, new);
                 }
             }
         }

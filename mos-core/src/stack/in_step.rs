@@ -167,14 +167,14 @@ impl Stack {
         }
     }
 
-    /// A callback has dropped the packet that brought `side` new data: neither that nor anything behind it reaches `side`,
-    /// however often it is sent.
-    pub(super) fn cut(&mut self, slot: u32, side: Side, index: usize) {
+    /// A callback has dropped the packet that brought `side` new data, from the offset `new` on: neither that nor anything
+    /// behind it reaches `side`, however often it is sent. What it was sent before may come again.
+    pub(super) fn cut(&mut self, slot: u32, side: Side, index: usize, new: u64) {
         let packet = &self.packets[index];
         if self.sender == side || packet.payload_len == 0 {
             return;
         }
-        let offset = self.flows.cold(slot).half[side as usize].offset_of(packet.seq);
+        let offset = self.flows.cold(slot).half[side as usize].offset_of(packet.seq).max(new);
         let cut = &mut self.flows.extras_mut(slot).cuts[side as usize];
         *cut = Some(cut.map_or(offset, |cut| cut.min(offset)));
     }
