@@ -1,12 +1,15 @@
 //! Integration tests.
 
+mod buffers;
 mod bypass;
 mod closing;
 mod edits;
 mod errnos;
 mod filters;
 mod handlers;
+mod immediate;
 mod in_step;
+mod injection;
 mod options;
 mod panics;
 mod properties;
