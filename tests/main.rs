@@ -4,6 +4,7 @@ mod buffers;
 mod bypass;
 mod closing;
 mod edits;
+mod edits_in_flows;
 mod errnos;
 mod filters;
 mod handlers;
