@@ -83,6 +83,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 events = STATE;
             } else {
                 events = REXMIT;
+                flow.cold(side).retransmits += 1;
                 if flow.is_untouched(side) && !flow.half(side).slow.any(SlowFlags::HELD) {
                     // The first SYN brought no data; this one may.
                     payload = Payload::Hold;
@@ -108,6 +109,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 flow.synchronize(side, segment.data_start(), false);
             } else if flow.half(peer).slow.any(SlowFlags::ISS) && flow.cold(peer).iss == segment.seq {
                 events = REXMIT;
+                flow.cold(side).retransmits += 1;
             }
         }
         _ => {
