@@ -23,9 +23,6 @@ const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
 
-/// What a packet on the short way is looked at for after all else.
-const SPECIAL: Wanted = Wanted::of(Interest::IMMEDIATE.or(Interest::RTT));
-
 /// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
 /// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
 /// is then 2^31 from the pair.
@@ -154,14 +151,17 @@ impl Stack {
             let source = self.source(index, usize::from(payload), burst);
             self.push(slot, side.other(), base, source, u64::from(len));
         }
+        if wanted.any(Wanted::RTT) {
+            self.measure_short(slot, side, index, burst);
+        }
         let mut wanted = wanted;
         if wanted.any(Wanted::of(RCV_PKT_IN)) {
             self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
             // The callbacks may have asked for more.
             wanted = self.flows.hot(slot).wanted;
         }
-        if wanted.any(SPECIAL) {
-            self.special(slot, side, index, burst, observer);
+        if wanted.any(Wanted::IMMEDIATE) {
+            self.deliver_at_once(slot, index, burst, observer);
         }
         true
     }
@@ -185,12 +185,11 @@ impl Stack {
         self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
     }
 
-    /// What hardly anybody wants of a packet on the short way.
+    /// Round-trip times of a packet on the short way.
     #[cold]
-    fn special<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+    fn measure_short(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
         let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         self.measure(slot, side, &segment, false);
-        self.deliver_at_once(slot, index, burst, observer);
     }
 
     /// Any segment. `beginning`: it is the flow's first and no SYN, so that both sides start with it.
