@@ -57,9 +57,12 @@ impl Stack {
         self.remaps(slot).map_or(number, |remaps| remaps[side as usize].to_sender(number))
     }
 
-    /// A packet from `side` of a flow with extras has arrived.
-    pub(super) fn arrive(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
-        self.renumber_arriving(slot, side, index, burst);
+    /// A packet from `side` of a flow with extras has arrived. False if that is all: it goes no further.
+    pub(super) fn arrive(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) -> bool {
+        if !self.renumber_arriving(slot, side, index, burst) {
+            self.verdicts[index] = Verdict::Drop;
+            return false;
+        }
         let receiver = side.other();
         let packet = &self.packets[index];
         if let Some(cut) = self.flows.extras(slot).and_then(|extras| extras.cuts[receiver as usize])
@@ -69,18 +72,20 @@ impl Stack {
         {
             self.verdicts[index] = Verdict::Drop;
         }
+        true
     }
 
-    fn renumber_arriving(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
+    /// False if the packet cannot be what its receiver should get.
+    fn renumber_arriving(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) -> bool {
         let packet = self.packets[index];
         self.edits.sent = (packet.seq, packet.payload_len);
         if index == WHOLE || packet.tcp_flags & TcpFlags::SYN != 0 {
-            return;
+            return true;
         }
-        let Some(remap) = self.flows.extras(slot).and_then(|extras| extras.remaps.as_deref()) else { return };
+        let Some(remap) = self.flows.extras(slot).and_then(|extras| extras.remaps.as_deref()) else { return true };
         let remap = &remap[side as usize];
         if remap.is_identity() {
-            return;
+            return true;
         }
         let mut seq = remap.to_receiver(packet.seq);
         let whole = packet.payload_captured == packet.payload_len;
@@ -89,12 +94,13 @@ impl Stack {
             seq = remap.payload(packet.seq, packet.payload(self.scratch.frame(index, burst)), &mut payload);
             let old = packet.payload_len as usize;
             let max_len = usize::from(u16::MAX);
-            // It fitted when it was first sent; if it does not now, its sender has put other segments together.
+            // It fitted when it was first sent; if it does not now, its sender has put other segments together, and will
+            // have to take them apart again.
             let made = self.scratch.replace(index, burst, |bytes, start| {
                 edit::splice(bytes, start, &packet, Layer::Payload, 0, old, &payload, Checksums::Incremental, max_len)
             });
             if made.is_err() {
-                self.verdicts[index] = Verdict::Drop;
+                return false;
             }
             // Headers are found again by what the frame is now.
             self.decode_again(index, &burst.frames[index], burst);
@@ -110,6 +116,7 @@ impl Stack {
             renumber(frame, &packet, seq, packet.ack, |block| block);
         }
         self.decode_again(index, &burst.frames[index], burst);
+        true
     }
 
     /// The packet goes on to the peer of `side`: its acknowledgments are put in that one's terms.

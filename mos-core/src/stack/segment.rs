@@ -68,7 +68,9 @@ impl Stack {
         let (special, bypassed) = (hot.flags.any(FlowFlags::EXTRAS), hot.table == Attachment::BYPASS.table);
         let mut shifted = false;
         if special {
-            self.arrive(slot, side, index, burst);
+            if !self.arrive(slot, side, index, burst) {
+                return;
+            }
             shifted = self.is_shifted(slot);
         }
         if bypassed {
