@@ -342,3 +342,39 @@ fn rewritten_flags_go_on() {
     let frame = out[3].as_ref().unwrap();
     assert_eq!(decode(frame, frame.len() as u32, LinkType::RawIp).tcp_flags, TcpFlags::ACK | TcpFlags::PSH);
 }
+
+/// At the end of a flow there is no packet; and what came in fragments has gone its way.
+#[test]
+fn what_is_not_at_hand_cannot_be_edited() {
+    let told: std::rc::Rc<std::cell::RefCell<Vec<AlterError>>> = Default::default();
+    let (packets, ends) = (told.clone(), told.clone());
+    let monitor = editor(move |cx| {
+        assert!(cx.conn.frame_mut().is_none() && !cx.conn.drop_packet());
+        packets.borrow_mut().extend(cx.conn.edit().insert(Layer::Payload, 0, b"x").err());
+        packets.borrow_mut().extend(cx.conn.rewrite().hop_limit(3).apply().err());
+    })
+    .on_snd(Event::ConnEnd, move |cx| {
+        ends.borrow_mut().extend(cx.conn.edit().overwrite(Layer::Payload, 0, b"x").err());
+    });
+    let (mut core, _) = core_with(Config::default(), monitor);
+    let mut talk = talk(Wrapping::V4);
+    feed(&mut core, &mut batch(&talk.handshake()), 64);
+    let whole = talk.data(Side::Client, &[7; 60]);
+    let part = |from: usize, to: usize, more: bool| {
+        let mut bytes = whole.bytes[..20].to_vec();
+        bytes.extend_from_slice(&whole.bytes[20 + from..20 + to]);
+        let total = bytes.len() as u16;
+        bytes[2..4].copy_from_slice(&total.to_be_bytes());
+        bytes[6..8].copy_from_slice(&((from / 8) as u16 | u16::from(more) << 13).to_be_bytes());
+        bytes[10..12].fill(0);
+        let sum = checksum::checksum(&bytes[..20]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        Frame::ip(bytes, talk.time)
+    };
+    let out = forwarded(&mut core, &[part(0, 40, true), part(40, 80, false)], 64);
+    assert!(out.iter().all(Option::is_some), "fragments are forwarded one by one");
+    assert_eq!(*told.borrow(), [AlterError::Fragmented, AlterError::Fragmented]);
+    finish(&mut core);
+    assert_eq!(told.borrow()[2..], [AlterError::NoPacket, AlterError::NoPacket]);
+    assert_eq!(core.panics(), 0);
+}
