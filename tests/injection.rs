@@ -172,7 +172,7 @@ fn d4_a_second_monitor_accepts_injected_resets() {
         let mut resets = Vec::new();
         for frame in frames {
             feed(&mut first, &mut batch(std::slice::from_ref(&frame)), 1);
-            feed(&mut second, &mut batch(&[frame.clone()]), 1);
+            feed(&mut second, &mut batch(std::slice::from_ref(&frame)), 1);
             resets = take_all(&mut first);
             if !resets.is_empty() {
                 break;

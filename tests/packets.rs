@@ -17,6 +17,9 @@ const BURSTS: [usize; 3] = [1, 7, 64];
 /// Hook, sender, sequence number, offset, payload.
 type Seen = Rc<RefCell<Vec<(Hook, u32, Option<u64>, Vec<u8>)>>>;
 
+/// Who saw a packet, its offset and payload.
+type Infos = Rc<RefCell<Vec<(&'static str, Option<u64>, Vec<u8>)>>>;
+
 fn note(seen: &Seen, hook: Hook, packet: Option<LastPacket<'_>>) {
     let packet = packet.expect("a packet is at hand");
     seen.borrow_mut().push((hook, packet.info.seq, packet.info.offset, packet.payload.to_vec()));
@@ -147,7 +150,7 @@ fn spec_3_1_no_packet_at_the_end_of_bursts_and_flows() {
 
 #[test]
 fn orphans_and_raw_packets_have_no_offset() {
-    let infos: Rc<RefCell<Vec<(&'static str, Option<u64>, Vec<u8>)>>> = Rc::default();
+    let infos = Infos::default();
     let (orphan, raw) = (infos.clone(), infos.clone());
     let mut core = Core::new(Config::default());
     let monitor = Monitor::<(), ()>::new("orphans", ()).on_orphan(move |cx| {
