@@ -163,11 +163,10 @@ impl Stack {
         let reading = observer.reading(hot.table, side);
         let readers = reading.readers;
         let mut floor = end.saturating_sub(self.capacity(slot, side, reading));
-        if index.is_some()
-            && let Some(group) = self.pending.find(slot, side)
-        {
-            // What this burst brought has not been offered to the readers yet.
-            floor = floor.min(self.group_start(group));
+        if index.is_some() {
+            // What this burst brings has not been offered to the readers yet, nor has what is about to be appended.
+            let group = self.pending.find(slot, side);
+            floor = floor.min(group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group)));
         }
         let Some(backlog) = self.backlog(slot, side) else { return };
         let slowest = backlog.slowest(readers, end).max(backlog.floor());
