@@ -1,7 +1,8 @@
 //! Timers of monitors: for one flow or for the core, once or again and again, in the time of the frames or in another one
 //! that the core is told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use mos_core::flow::FlowId;
@@ -92,11 +93,19 @@ struct Entry {
     unstarted: bool,
 }
 
+/// When a timer is due, and its place among those that are due at the same time.
+type Due = (Timestamp, u64, TimerId);
+
+/// So many places are kept before those that no timer has any more are looked for.
+const PLACES: usize = 64;
+
 /// All timers of a core.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     entries: HashMap<TimerId, Entry>,
-    due: [BTreeMap<(Timestamp, u64), TimerId>; 2],
+    /// What is due when, by clock. A timer that was taken back, or has another time now, leaves its place here: it is passed
+    /// over. The first place is always that of a timer.
+    due: [BinaryHeap<Reverse<Due>>; 2],
     of_flows: HashMap<FlowId, SmallVec<[TimerId; 2]>>,
     next_order: u64,
     /// By clock; `None` as long as it has not been told.
@@ -136,9 +145,22 @@ impl Timers {
     }
 
     fn arm(&mut self, id: TimerId, entry: Entry) {
-        self.due[entry.timer.clock as usize].insert((entry.due, entry.order), id);
+        let clock = entry.timer.clock;
+        self.due[clock as usize].push(Reverse((entry.due, entry.order, id)));
         self.entries.insert(id, entry);
         self.changed = true;
+        if self.due[clock as usize].len() > PLACES + 4 * self.entries.len() {
+            let entries = &self.entries;
+            self.due[clock as usize].retain(|Reverse(due)| is_of(entries, *due));
+        }
+    }
+
+    /// The first place is that of a timer again.
+    fn settle(&mut self, clock: Clock) {
+        let due = &mut self.due[clock as usize];
+        while due.peek().is_some_and(|Reverse(due)| !is_of(&self.entries, *due)) {
+            due.pop();
+        }
     }
 
     /// Takes a timer back. False if it has fired for the last time, or was never set by `member`.
@@ -152,7 +174,7 @@ impl Timers {
     fn remove(&mut self, sockets: &mut DescriptorTable<Socket>, id: TimerId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         let _ = sockets.close(id.0);
-        self.due[entry.timer.clock as usize].remove(&(entry.due, entry.order));
+        self.settle(entry.timer.clock);
         if let Some(flow) = entry.flow
             && let Some(ids) = self.of_flows.get_mut(&flow)
         {
@@ -198,7 +220,7 @@ impl Timers {
 
     /// When something is due by the clock of the frames.
     pub(crate) fn next_due(&self) -> Timestamp {
-        self.due[Clock::Frames as usize].first_key_value().map_or(Timestamp::MAX, |((due, _), _)| *due)
+        self.due[Clock::Frames as usize].peek().map_or(Timestamp::MAX, |Reverse((due, ..))| *due)
     }
 
     /// The next timer that is due by `now`; time is about to move on to `until`. It is armed again if it is periodic.
@@ -210,14 +232,15 @@ impl Timers {
         until: Timestamp,
     ) -> Option<Armed> {
         loop {
-            let (&(due, order), &id) = self.due[clock as usize].first_key_value()?;
+            let Reverse((due, _, id)) = *self.due[clock as usize].peek()?;
             if due > now {
                 return None;
             }
             let entry = *self.entries.get(&id)?;
             if entry.unstarted {
-                self.due[clock as usize].remove(&(due, order));
+                self.due[clock as usize].pop();
                 self.arm(id, Entry { due: until + entry.timer.after, unstarted: false, ..entry });
+                self.settle(clock);
                 continue;
             }
             let mut missed = 0;
@@ -229,14 +252,20 @@ impl Timers {
                     missed = (until.saturating_since(due).as_nanos() / period.as_nanos()) as u64;
                     let nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
                     let leap = Duration::from_nanos(nanos.saturating_mul(missed.saturating_add(1)));
-                    self.due[clock as usize].remove(&(due, order));
+                    self.due[clock as usize].pop();
                     self.arm(id, Entry { due: due + leap, ..entry });
+                    self.settle(clock);
                 }
             }
             let Entry { member, handler, flow, .. } = entry;
             return Some(Armed { id, member, handler, flow, due, missed });
         }
     }
+}
+
+/// Whether a place is still that of its timer.
+fn is_of(entries: &HashMap<TimerId, Entry>, (due, order, id): Due) -> bool {
+    entries.get(&id).is_some_and(|entry| (entry.due, entry.order) == (due, order))
 }
 
 #[cfg(test)]
