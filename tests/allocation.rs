@@ -9,11 +9,12 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use mos_core::config::Config;
 use mos_core::io::FrameBatch;
 use mos_core::time::Timestamp;
-use mos_monitor::{Core, Event, Hook, Monitor, Side};
+use mos_monitor::{Core, Event, Hook, Layer, Monitor, Side, Timer};
 
 use support::conversation::payload;
 use support::talk::Talk;
@@ -242,6 +243,63 @@ fn leaver() -> Monitor<u64, u64> {
     })
 }
 
+/// Events of its own, two levels of them, and one that a filter raises.
+fn event_definer() -> Monitor<u64, u64> {
+    let mut monitor = Monitor::new("definer", 0);
+    let alarm = monitor.alloc(Event::PktIn);
+    let large = monitor.define(Event::PktIn, move |cx| {
+        let payload = cx.conn.packet().map_or(0, |packet| packet.packet.payload_len);
+        payload > 100 && cx.raise(alarm).is_ok()
+    });
+    let larger = monitor.define(large, |cx| cx.conn.packet().is_some_and(|packet| packet.packet.payload_len > 1000));
+    let new = monitor.define(Event::NewData, |cx| cx.conn.side() == Side::Client);
+    monitor
+        .on_snd(large, |cx| *cx.flow += 1)
+        .on_snd(larger, |cx| *cx.flow += 1)
+        .on_rcv(larger, |cx| *cx.flow += 1)
+        .on_rcv(alarm, |cx| *cx.state += 1)
+        .on_snd(alarm, |cx| *cx.state += 1)
+        .on_new_data(|cx| cx.conn.consume_all())
+        .on_data_event(new, |cx| *cx.flow += 1)
+}
+
+/// As [`stream_reader`], with every packet.
+fn reader_at_once() -> Monitor<u64, u64> {
+    stream_reader().immediate()
+}
+
+/// Timers of the core and of every flow, again and again.
+fn timekeeper() -> Monitor<u64, u64> {
+    let mut monitor = Monitor::<u64, u64>::new("timekeeper", 0).without_buffers();
+    let tick = monitor.timer_handler(|cx| *cx.flow += 1 + cx.missed());
+    monitor
+        .every(Duration::from_millis(30), |cx| *cx.state += 1)
+        .every(Duration::from_millis(170), |cx| *cx.state += 1)
+        .on_snd(Event::ConnStart, move |cx| {
+            let every = Duration::from_millis(20 + u64::from(cx.conn.endpoint(Side::Client).port() % 50));
+            assert!(cx.conn.set_timer(Timer::every(every), tick).is_ok());
+        })
+}
+
+/// Edits every packet without giving it another length.
+fn editor() -> Monitor<u64, u64> {
+    Monitor::new("editor", 0).without_buffers().on_snd(Event::PktIn, |cx| {
+        let window = cx.conn.last_packet().map_or(0, |last| last.info.window);
+        assert!(cx.conn.rewrite().window(window).hop_limit(9).apply().is_ok());
+        if cx.conn.packet().is_some_and(|packet| packet.packet.payload_len > 4) {
+            assert!(cx.conn.edit().overwrite(Layer::Payload, 1, b"xyz").is_ok());
+        }
+    })
+}
+
+/// Round-trip times all the time.
+fn rtt_meter() -> Monitor<u64, u64> {
+    Monitor::new("meter", 0).without_buffers().measure_rtt().on_rcv(Event::PktIn, |cx| {
+        let rtt = cx.conn.info(cx.conn.side()).rtt;
+        *cx.flow += rtt.map_or(0, |rtt| rtt.samples.into());
+    })
+}
+
 type Make = fn() -> Monitor<u64, u64>;
 
 fn core_of(monitors: &[Make]) -> Core {
@@ -295,5 +353,12 @@ shapes! {
     leaving: [leaver as Make];
     leaving_others: [leaver as Make, stream_reader];
     two_monitors: [tracker as Make, stream_reader];
+    defining_events: [event_definer as Make];
+    reading_at_once: [reader_at_once as Make];
+    reading_both_ways: [reader_at_once as Make, stream_reader];
+    keeping_time: [timekeeper as Make];
+    editing: [editor as Make];
+    editing_what_others_read: [editor as Make, stream_reader];
+    measuring: [rtt_meter as Make];
     six_monitors: [tracker as Make, stream_reader, packet_watcher, tracker, stream_reader, packet_watcher];
 }

@@ -301,7 +301,7 @@ fn what_a_closed_monitor_still_asks_for_does_not_reach_its_successor() {
 /// NEW_DATA of one flow: from the next byte on, and no byte is kept once nobody wants it.
 #[test]
 fn a_handler_for_new_data_reads_from_the_next_byte_on() {
-    let read: Rc<RefCell<Vec<(u64, Vec<u8>)>>> = Rc::default();
+    let read = Rc::new(RefCell::new(Vec::<(u64, Vec<u8>)>::new()));
     let note = read.clone();
     let mut monitor = Plain::new("late reader", ());
     let reader = monitor.data_handler(move |cx| {

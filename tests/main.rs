@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod api_regression;
 mod buffers;
 mod bypass;
 mod closing;
@@ -7,6 +8,7 @@ mod edits;
 mod edits_in_flows;
 mod errnos;
 mod filters;
+mod golden;
 mod handlers;
 mod immediate;
 mod in_step;
@@ -16,6 +18,7 @@ mod packets;
 mod panics;
 mod properties;
 mod queries;
+mod random_api;
 mod regression;
 mod replays;
 mod scenario;

@@ -1,11 +1,16 @@
-//! What a live flow costs: a million of them, established, buffers off, everything included.
+//! Memory: what a live flow costs, everything included; and that nothing is left of flows that are gone.
+//!
+//! The memory of the process is measured, so one test runs at a time.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use mos_core::config::{ChecksumMode, Config};
 use mos_core::packet::{Burst, FrameMeta, LinkType};
 use mos_core::time::Timestamp;
 use mos_core::wire::emit::TcpSegment;
 use mos_core::wire::{SeqNum, TcpFlags};
-use mos_monitor::{Core, Event, Monitor};
+use mos_monitor::{Core, Event, Monitor, Timer};
 
 const FLOWS: u32 = 1_000_000;
 const BYTES_PER_FLOW: u64 = 600;
@@ -16,6 +21,8 @@ fn resident() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The three segments of a handshake, for one flow after the other: only address and port of the client change.
 struct Handshakes {
@@ -53,7 +60,13 @@ impl Handshakes {
         Self { memory, frames }
     }
 
+    /// The whole handshake.
     fn open(&mut self, core: &mut Core, flow: u32) {
+        self.send(core, flow, 3);
+    }
+
+    /// Its first segments.
+    fn send(&mut self, core: &mut Core, flow: u32, count: usize) {
         let address = (0x0a00_0000 + flow / 50_000).to_be_bytes();
         let port = (1024 + flow % 50_000) as u16;
         for (index, meta) in self.frames.iter().enumerate() {
@@ -61,12 +74,13 @@ impl Handshakes {
             self.memory[meta.start + address_at..][..4].copy_from_slice(&address);
             self.memory[meta.start + port_at..][..2].copy_from_slice(&port.to_be_bytes());
         }
-        core.process(&mut Burst { memory: &mut self.memory, frames: &self.frames, upcoming: &[] });
+        core.process(&mut Burst { memory: &mut self.memory, frames: &self.frames[..count], upcoming: &[] });
     }
 }
 
 #[test]
 fn a_million_live_flows_fit() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if resident().is_none() {
         eprintln!("SKIPPED: this system does not tell how much memory a process has");
         return;
@@ -92,4 +106,72 @@ fn a_million_live_flows_fit() {
     assert_eq!(core.stack().live_flows(), 0);
     // SYN at the server, SYN|ACK at the client, ACK at the server, and the end of both sides.
     assert_eq!(core.state::<u64>(socket), Some(&(u64::from(FLOWS) * 5)));
+}
+
+/// What the process may grow by where nothing should be left.
+const SLACK: u64 = 24 << 20;
+
+fn does_not_grow(core: &mut Core, flows: std::ops::Range<u32>, mut step: impl FnMut(&mut Core, u32)) {
+    let warm = flows.start + (flows.end - flows.start) / 4;
+    (flows.start..warm).for_each(|flow| step(core, flow));
+    let before = resident().unwrap_or_default();
+    (warm..flows.end).for_each(|flow| step(core, flow));
+    let grown = resident().unwrap_or_default().saturating_sub(before);
+    assert!(grown < SLACK, "{grown} bytes more after as many flows again, and again, and again");
+}
+
+#[test]
+fn d27_a_million_syns_that_are_stopped_at_once_leave_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let config = Config { max_flows: 1 << 14, checksum: ChecksumMode::Trust, hash_seed: 7, ..Config::default() };
+    let mut core = Core::new(config);
+    let stopper = Monitor::<u64, [u64; 8]>::new("stopper", 0).on_snd(Event::ConnStart, |cx| {
+        *cx.state += 1;
+        assert!(cx.conn.socket().is_some());
+        cx.conn.stop();
+    });
+    let socket = core.open(stopper).unwrap();
+    let mut handshakes = Handshakes::new();
+    does_not_grow(&mut core, 0..FLOWS, |core, flow| handshakes.send(core, flow, 1));
+    assert!(core.stack().live_flows() <= 1 << 14);
+    assert_eq!(core.state::<u64>(socket), Some(&u64::from(FLOWS)));
+    assert_eq!(
+        (core.panics(), core.unmonitored_flows(), core.handler_tables()),
+        (0, 0, 1),
+        "one table: what flows begin with"
+    );
+    core.shutdown();
+    assert_eq!((core.stack().live_flows(), core.stack().reassembly_bytes()), (0, 0));
+}
+
+/// A timer of an hour for every flow, and every flow ends long before: evicted, or left.
+#[test]
+fn nothing_is_left_of_the_timers_of_flows_that_end_early() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let config = Config { max_flows: 1 << 12, checksum: ChecksumMode::Trust, hash_seed: 7, ..Config::default() };
+    let mut core = Core::new(config);
+    let mut monitor = Monitor::<u64, u64>::new("timers", 0);
+    let fired = monitor.timer_handler(|cx| *cx.state += 1);
+    let monitor = monitor
+        .on_snd(Event::ConnStart, move |cx| {
+            for timer in [Timer::after(Duration::from_secs(3600)), Timer::every(Duration::from_secs(7200))] {
+                assert!(cx.conn.set_timer(timer, fired).is_ok());
+            }
+        })
+        .on_rcv(Event::ConnStart, |cx| {
+            if cx.conn.endpoint(mos_monitor::Side::Client).port() % 2 == 0 {
+                cx.conn.stop();
+            }
+        });
+    let socket = core.open(monitor).unwrap();
+    let mut handshakes = Handshakes::new();
+    does_not_grow(&mut core, 0..FLOWS / 2, |core, flow| handshakes.send(core, flow, 1));
+    assert_eq!((core.panics(), core.state::<u64>(socket)), (0, Some(&0)));
+    // All that is half open times out before the first timer is due. At most one call in vain is left of the timers.
+    core.advance(Timestamp::from_millis(600_000));
+    assert_eq!(core.stack().live_flows(), 0);
+    core.advance(Timestamp::from_millis(100_000_000));
+    assert_eq!((core.panics(), core.state::<u64>(socket)), (0, Some(&0)));
+    assert_eq!(core.stack().poll_timeout(), None, "a timer is left");
+    core.shutdown();
 }

@@ -14,7 +14,7 @@ use mos_core::wire::emit::TcpSegment;
 use mos_core::wire::{SeqNum, TcpFlags};
 use mos_monitor::{Chunk, CloseError, Core, Descriptor, Event, Monitor, OpenError, RawMonitor, Side, Timer};
 
-use crate::replays::read;
+use crate::support::read;
 use crate::support::{Log, batch, feed, finish, recorder, traces};
 
 const SYN: u8 = TcpFlags::SYN;

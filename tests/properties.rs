@@ -15,7 +15,7 @@ const BURSTS: [usize; 3] = [1, 7, 64];
 
 /// What the network may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
+pub(crate) enum Network {
     /// Nothing is missed by the capture.
     Whole,
     /// The capture misses some frames.
@@ -63,7 +63,7 @@ fn ending(network: Network) -> impl Strategy<Value = Ending> {
     ]
 }
 
-fn plan(network: Network) -> impl Strategy<Value = Plan> {
+pub(crate) fn plan(network: Network) -> impl Strategy<Value = Plan> {
     let timestamps = prop::option::of([number(), number()]);
     timestamps.prop_flat_map(move |timestamps| {
         // Whoever misses acknowledgments does not know the window: it is wide then.
@@ -103,7 +103,7 @@ fn plan(network: Network) -> impl Strategy<Value = Plan> {
 
 /// What every flow must have delivered, whatever was captured: the bytes that the receivers got from captured frames, and
 /// no byte that was not sent.
-fn check_delivered(flow: &FlowLog, conversation: &Conversation) -> Result<(), TestCaseError> {
+pub(crate) fn check_delivered(flow: &FlowLog, conversation: &Conversation) -> Result<(), TestCaseError> {
     for sender in [0, 1] {
         let stream = &flow.streams[1 - sender];
         let (sent, received) = (&conversation.sent[sender], &conversation.received[sender]);
@@ -122,12 +122,12 @@ fn check_delivered(flow: &FlowLog, conversation: &Conversation) -> Result<(), Te
 
 /// The same cases every time, so that a change is to blame for what fails after it. `PROPTEST_CASES=N` searches: N cases,
 /// new ones each time.
-fn cases(count: u32) -> ProptestConfig {
+pub(crate) fn cases(count: u32) -> ProptestConfig {
     let (cases, rng_seed) = match std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()) {
         Some(cases) => (cases, RngSeed::Random),
         None => (count, RngSeed::Fixed(9293)),
     };
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases, rng_seed, failure_persistence: None, max_shrink_iters: 10_000, ..ProptestConfig::default() }
 }
 
 proptest! {
@@ -240,7 +240,7 @@ proptest! {
 }
 
 /// Mixes captures, each in its own order, with common times.
-fn interleave(captures: Vec<Vec<Frame>>, seed: u32) -> Vec<Frame> {
+pub(crate) fn interleave(captures: Vec<Vec<Frame>>, seed: u32) -> Vec<Frame> {
     let total = captures.iter().map(Vec::len).sum();
     let order = payload(seed, total * 16);
     let mut queues: Vec<_> = captures.into_iter().map(Vec::into_iter).collect();

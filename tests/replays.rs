@@ -1,33 +1,15 @@
 //! Captures replayed: the events of a flow depend neither on the size of the bursts nor on the number of cores.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use mos_core::config::{ChecksumMode, Config};
-use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::stats::Stats;
 use mos_monitor::Side;
 
 use crate::support::talk::Talk;
 use crate::support::traces;
-use crate::support::{Frame, Log, batch, core_with, feed, finish, recorder, replay};
-
-/// Every frame of a capture file, up to where it is damaged.
-pub(crate) fn read(path: &Path) -> Vec<Frame> {
-    let mut reader = CaptureReader::open(path, 0).unwrap_or_else(|error| panic!("{error}"));
-    let mut batch = FrameBatch::new();
-    while let Ok(Received::Frames(_)) = reader.receive(&mut batch, usize::MAX) {}
-    let frames = batch.frames().iter().enumerate();
-    frames
-        .map(|(at, meta)| Frame {
-            bytes: batch.frame(at).to_vec(),
-            wire_len: meta.wire_len,
-            time: meta.timestamp,
-            link: meta.link,
-        })
-        .collect()
-}
+use crate::support::{Frame, Log, batch, core_with, feed, finish, read, recorder, replay};
 
 /// The capture on two cores: every pair of addresses on one of them, all of them with the same time at the end.
 fn on_two_cores(config: &Config, capture: &[Frame], burst: usize) -> (Log, Stats) {

@@ -1,6 +1,7 @@
 //! What the tests share: captures in memory, replaying them in bursts, and a monitor that writes everything down.
 
 pub(crate) mod conversation;
+pub(crate) mod dice;
 pub(crate) mod in_step;
 pub(crate) mod talk;
 
@@ -11,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mos_core::config::Config;
-use mos_core::io::FrameBatch;
+use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
 use mos_core::packet::LinkType;
 use mos_core::time::Timestamp;
 use mos_core::wire::{PacketKind, decode};
@@ -254,6 +255,22 @@ pub(crate) fn finish(core: &mut Core) {
     assert_eq!(core.stack().reassembly_bytes(), 0, "reassembly memory in use after the shutdown");
     let ended: u64 = core.stats().ended.iter().sum();
     assert_eq!(ended, core.stats().flows, "every flow ends once");
+}
+
+/// Every frame of a capture file, up to where it is damaged.
+pub(crate) fn read(path: &Path) -> Vec<Frame> {
+    let mut reader = CaptureReader::open(path, 0).unwrap_or_else(|error| panic!("{error}"));
+    let mut batch = FrameBatch::new();
+    while let Ok(Received::Frames(_)) = reader.receive(&mut batch, usize::MAX) {}
+    let frames = batch.frames().iter().enumerate();
+    frames
+        .map(|(at, meta)| Frame {
+            bytes: batch.frame(at).to_vec(),
+            wire_len: meta.wire_len,
+            time: meta.timestamp,
+            link: meta.link,
+        })
+        .collect()
 }
 
 /// The folder with the captures: `MOS_TRACES`, or `shared/traces` beside the workspace. Says so if there is none.

@@ -213,7 +213,7 @@ impl Timers {
         for (id, _) in self.entries.drain() {
             let _ = sockets.close(id.0);
         }
-        self.due.iter_mut().for_each(BTreeMap::clear);
+        self.due.iter_mut().for_each(BinaryHeap::clear);
         self.of_flows.clear();
         self.changed = true;
     }

@@ -160,7 +160,7 @@ impl Stack {
         let payload = packet.payload(self.scratch.frame(index, burst));
         // Its sender keeps to the window in its own numbers: what was put in comes on top of that.
         let half = &mut self.flows.hot_mut(slot).half[side.other() as usize];
-        half.edge = half.edge + packet.payload_len.saturating_sub(removed);
+        half.edge += packet.payload_len.saturating_sub(removed);
         let extras = self.flows.extras_mut(slot);
         let remap = &mut extras.remaps.get_or_insert_with(Box::default)[side as usize];
         let recorded = remap.record(at, removed, payload);
