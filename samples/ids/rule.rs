@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::set::{Addresses, Ports};
 use crate::eve::Direction;
 
-/// What the rule wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the rule wants done; the severer is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// Tell.
     Alert,

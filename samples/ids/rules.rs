@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::operand::Operands;
 use super::options::{Options, read_options};
 use super::rule::{Action, Rule};
+use crate::eve::Direction;
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip};
 
 /// The most rules of a file.
@@ -20,6 +23,8 @@ pub const MAX_CONTENT_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     list: Vec<Rule>,
+    /// Rules that together are about all that any is, no two of them about the same.
+    heads: Vec<usize>,
 }
 
 impl Rules {
@@ -48,7 +53,8 @@ impl Rules {
                 break;
             }
         }
-        notes.finish(file, Self { list: reader.list })
+        let heads = heads(&reader.list);
+        notes.finish(file, Self { list: reader.list, heads })
     }
 
     /// All of them.
@@ -56,6 +62,23 @@ impl Rules {
     pub fn list(&self) -> &[Rule] {
         &self.list
     }
+
+    /// Whether any is about what `source` sends to `destination`, which goes in `direction`.
+    #[must_use]
+    pub fn are_about(&self, source: SocketAddr, destination: SocketAddr, direction: Direction) -> bool {
+        self.heads.iter().any(|&number| self.list[number].is_about(source, destination, direction))
+    }
+}
+
+/// The first rule of each group that is about the same: the same operands are stored once.
+fn heads(list: &[Rule]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let is_first = |rule: &Rule| {
+        let addresses = [&rule.source, &rule.destination].map(Arc::as_ptr);
+        let ports = [&rule.source_ports, &rule.destination_ports].map(Arc::as_ptr);
+        seen.insert((addresses, ports, rule.direction.map(|direction| direction as u8)))
+    };
+    list.iter().map(is_first).enumerate().filter_map(|(number, first)| first.then_some(number)).collect()
 }
 
 impl fmt::Display for Rules {

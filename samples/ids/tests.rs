@@ -12,6 +12,7 @@ use crate::testing::{self, Paper, Wire};
 
 mod language;
 mod search;
+mod splits;
 
 fn run(rules: Rules, path: &Path, burst: usize) -> (Ids, String) {
     let paper = Paper::default();
