@@ -300,7 +300,7 @@ impl<At> Conn<'_, '_, At> {
         self.cx.send(to, segment)
     }
 
-    /// Resets the connection: both endpoints get a RST that they accept. The flow itself stays until its time is over, so
+    /// Resets the connection: both endpoints get a RST that they accept (drop the packet first, if that is to be dropped). The flow itself stays until its time is over, so
     /// that what is still on the way can be dropped.
     ///
     /// # Errors

@@ -350,4 +350,10 @@ impl ColdHalf {
     pub fn offset_of(&self, seq: SeqNum) -> u64 {
         self.sync_offset.saturating_add_signed(i64::from(seq.distance(self.sync_seq)))
     }
+
+    /// The peer's sequence number at the stream offset `offset`, which lies within 2^31 of the last known pair.
+    #[must_use]
+    pub fn number_of(&self, offset: u64) -> SeqNum {
+        self.sync_seq + offset.wrapping_sub(self.sync_offset) as u32
+    }
 }

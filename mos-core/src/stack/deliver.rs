@@ -62,9 +62,12 @@ impl Stack {
             {
                 self.dropped = false;
                 let new = self.group_start(group) + self.pending.group(group).announced;
+                self.newest = self.cut_before(slot, side, index, new).map(|offset| (side, offset));
                 self.announce(group, Some(index), burst, observer);
-                if self.dropped {
-                    self.cut(slot, side, index, new);
+                if let Some((side, offset)) = self.newest.take()
+                    && self.dropped
+                {
+                    self.cut(slot, side, offset);
                 }
             }
         }

@@ -177,15 +177,28 @@ impl Stack {
         }
     }
 
-    /// A callback has dropped the packet that brought `side` new data, from the offset `new` on: neither that nor anything
-    /// behind it reaches `side`, however often it is sent. What it was sent before may come again.
-    pub(super) fn cut(&mut self, slot: u32, side: Side, index: usize, new: u64) {
+    /// Where to cut what `side` is sent if a callback drops the packet at hand, which brings it new data from the offset
+    /// `new` on. `None` if the packet brings it nothing by itself.
+    pub(super) fn cut_before(&self, slot: u32, side: Side, index: usize, new: u64) -> Option<u64> {
         let packet = &self.packets[index];
-        if self.sender == side || packet.payload_len == 0 {
-            return;
-        }
-        let offset = self.flows.cold(slot).half[side as usize].offset_of(packet.seq).max(new);
+        let brings = self.sender != side && packet.payload_len > 0;
+        brings.then(|| self.flows.cold(slot).half[side as usize].offset_of(packet.seq).max(new))
+    }
+
+    /// A callback has dropped the packet that brought `side` new data: nothing from `offset` on reaches `side`, however often
+    /// it is sent. What it was sent before may come again.
+    pub(super) fn cut(&mut self, slot: u32, side: Side, offset: u64) {
         let cut = &mut self.flows.extras_mut(slot).cuts[side as usize];
         *cut = Some(cut.map_or(offset, |cut| cut.min(offset)));
+    }
+
+    /// The number that `side` itself expects next: that which the stack does, unless what callbacks have dropped lies before.
+    pub(super) fn expected(&self, slot: u32, side: Side) -> SeqNum {
+        let (rcv_nxt, cold) =
+            (self.flows.hot(slot).half[side as usize].rcv_nxt, &self.flows.cold(slot).half[side as usize]);
+        let cut = self.flows.extras(slot).and_then(|extras| extras.cuts[side as usize]);
+        let newest = self.newest.filter(|(receiver, _)| self.dropped && *receiver == side).map(|(_, offset)| offset);
+        let dropped = cut.into_iter().chain(newest).min().filter(|offset| *offset < cold.offset_of(rcv_nxt));
+        dropped.map_or(rcv_nxt, |offset| cold.number_of(offset))
     }
 }

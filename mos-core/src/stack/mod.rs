@@ -101,6 +101,8 @@ pub struct Stack {
     edits: Edits,
     /// The callbacks at hand have dropped the packet.
     dropped: bool,
+    /// In immediate NEW_DATA: the side that the packet at hand brings data, and where they begin.
+    newest: Option<(Side, u64)>,
     rtts: RttTable,
     /// Packets that callbacks have sent.
     outgoing: VecDeque<Outgoing>,
@@ -140,6 +142,7 @@ impl Stack {
             sender: Side::Client,
             edits: Edits::default(),
             dropped: false,
+            newest: None,
             rtts: RttTable::default(),
             outgoing: VecDeque::new(),
             wakeup: Timestamp::MAX,

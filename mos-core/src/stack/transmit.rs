@@ -61,14 +61,14 @@ impl Stack {
 }
 
 impl FlowCx<'_> {
-    /// A segment that `to` would take for its peer's next one: addresses, numbers and an ACK, with nothing in it.
+    /// A segment that `to` would take for its peer's next one: addresses, numbers and an ACK, with nothing in it. Data that
+    /// callbacks have dropped before never came.
     #[must_use]
     pub fn segment_to(&self, to: Side) -> TcpSegment<'static> {
         let (peer, stack) = (to.other(), &self.stack);
-        let halves = &stack.flows.hot(self.slot).half;
         let mut segment = TcpSegment::new(self.endpoint_seen_by(to, peer), self.endpoint_seen_by(to, to));
-        segment.seq = halves[to as usize].rcv_nxt;
-        segment.ack = stack.numbers_of(self.slot, to, halves[peer as usize].rcv_nxt);
+        segment.seq = stack.expected(self.slot, to);
+        segment.ack = stack.numbers_of(self.slot, to, stack.expected(self.slot, peer));
         segment.flags = TcpFlags::ACK;
         segment
     }
@@ -117,7 +117,7 @@ impl FlowCx<'_> {
     }
 
     /// Resets the connection: both endpoints get a RST that they accept (RFC 5961 3.2: it stands exactly where the next
-    /// byte is expected).
+    /// byte is expected). A packet that is to be dropped is dropped first: then its data are still expected.
     ///
     /// # Errors
     ///
