@@ -1,8 +1,9 @@
 //! A packet filter for connections, after the mOS sample of that name: rules say who may connect to whom.
 //!
-//! Only SYNs without ACK are judged, by the first rule that matches. A SYN that is to be dropped is, each time it comes; a
-//! flow that is accepted is of no more interest, so accepted traffic costs nothing but its first packet. The rules are
-//! shared by all cores, and so are their counters. Each second of the capture the first core writes the table of the rules.
+//! Only SYNs without ACK are judged, an event of its own, by the first rule that matches. A SYN that is to be dropped is,
+//! each time it comes; a flow that is accepted is of no more interest, so accepted traffic costs nothing but its first
+//! packet. The rules are shared by all cores, and so are their counters. Each second of the capture, from its first frame
+//! on, the first core writes the table of the rules.
 //!
 //! | file | noun |
 //! |---|---|
@@ -17,10 +18,9 @@ mod table;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use mos_core::time::Timestamp;
-use mos_core::wire::TcpFlags;
-use mos_monitor::{Core, Descriptor, Event, Monitor, OpenError, RawMonitor, SndCx};
+use mos_monitor::{Core, Descriptor, Event, FilterCx, Monitor, OpenError, SndCx, TcpFlags};
 
 pub use self::rules::{Address, MAX_RULES, Ports, Rule, Rules, Target};
 use crate::output::Output;
@@ -61,12 +61,6 @@ pub struct Flow {
     dropped: bool,
 }
 
-/// Tells seconds of the capture apart.
-#[derive(Debug, Default)]
-pub struct Clock {
-    second: Option<u64>,
-}
-
 impl SimpleFirewall {
     /// A firewall by these rules, whose tables go to `output`.
     #[must_use]
@@ -75,36 +69,27 @@ impl SimpleFirewall {
         Self { shared: Arc::new(Shared { rules, counters, output }) }
     }
 
-    /// Opens the firewall on core number `number`, and the clock on the first one.
+    /// Opens the firewall on core number `number`.
     ///
     /// # Errors
     ///
     /// If the core has as many monitors as it can have.
     pub fn open(&self, core: &mut Core, number: usize) -> Result<Descriptor, OpenError> {
-        if number == 0 {
-            core.open_raw(self.clock())?;
+        core.open(self.monitor(number))
+    }
+
+    /// The monitor of core number `number`. That of the first one writes the tables.
+    #[must_use]
+    pub fn monitor(&self, number: usize) -> Monitor<(), Flow> {
+        let [judge, writer] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let mut monitor = Monitor::<(), Flow>::new("simple-firewall", ()).without_buffers();
+        let syn = monitor.define(Event::PktIn, is_syn);
+        let monitor = monitor.on_snd(syn, move |cx| judge.judge(cx));
+        if number > 0 {
+            return monitor;
         }
-        core.open(self.monitor())
-    }
-
-    /// The firewall itself, for one core.
-    #[must_use]
-    pub fn monitor(&self) -> Monitor<(), Flow> {
-        let shared = Arc::clone(&self.shared);
-        Monitor::<(), Flow>::new("simple-firewall", ())
-            .without_buffers()
-            .on_snd(Event::PktIn, move |cx| shared.judge(cx))
-    }
-
-    /// What writes the table when a second is over. A monitor of packets, because accepted flows are not watched any more.
-    #[must_use]
-    pub fn clock(&self) -> RawMonitor<Clock> {
-        let shared = Arc::clone(&self.shared);
-        RawMonitor::new("simple-firewall clock", Clock::default()).on_packet(move |cx| {
-            if cx.state.tick(cx.now()) {
-                shared.output.write(shared.table().as_bytes());
-            }
-        })
+        // Of the core, not of a flow: it fires even if all flows are left alone.
+        monitor.every(Duration::from_secs(1), move |_| writer.output.write(writer.table().as_bytes()))
     }
 
     /// The counters of the rules, in their order, and last that of what no rule matched.
@@ -126,12 +111,15 @@ impl SimpleFirewall {
     }
 }
 
+/// The filter of the event: a SYN without ACK.
+fn is_syn(cx: &mut FilterCx<'_, '_, (), Flow>) -> bool {
+    const SYN_ACK: u8 = TcpFlags::SYN | TcpFlags::ACK;
+    cx.conn.packet().is_some_and(|view| view.packet.tcp_flags & SYN_ACK == TcpFlags::SYN)
+}
+
 impl Shared {
     fn judge(&self, cx: &mut SndCx<'_, '_, (), Flow>) {
-        const SYN_ACK: u8 = TcpFlags::SYN | TcpFlags::ACK;
-        let Some(packet) = cx.conn.packet().filter(|view| view.packet.tcp_flags & SYN_ACK == TcpFlags::SYN) else {
-            return;
-        };
+        let Some(packet) = cx.conn.packet() else { return };
         let found = self.rules.find(packet.source(), packet.destination());
         let counter = &self.counters[found.unwrap_or(self.rules.list().len())];
         if !cx.flow.counted {
@@ -158,16 +146,6 @@ impl Shared {
 
     fn table(&self) -> String {
         table::render(&self.rules, &self.counts())
-    }
-}
-
-impl Clock {
-    /// Whether a packet at `now` is the first one of a later second than those before. Time may jump back in a capture.
-    fn tick(&mut self, now: Timestamp) -> bool {
-        let second = now.as_millis() / 1000;
-        let is_later = self.second.is_some_and(|before| before < second);
-        self.second = self.second.max(Some(second));
-        is_later
     }
 }
 

@@ -174,6 +174,11 @@ impl Wire {
         Self { frames: FrameBatch::new(), millis: 1000 }
     }
 
+    /// The next frame comes at that time.
+    pub(crate) fn set(&mut self, millis: u64) {
+        self.millis = millis - 1;
+    }
+
     pub(crate) fn wait(&mut self, millis: u64) {
         self.millis += millis;
     }
