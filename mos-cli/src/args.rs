@@ -51,6 +51,10 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE", required_if_eq_any([("monitor", "ids"), ("monitor", "simple-firewall")]))]
     pub(crate) rules: Option<PathBuf>,
 
+    /// Let ids stand in the way: what its drop and reject rules match goes no further
+    #[arg(long)]
+    pub(crate) inline: bool,
+
     /// The subscribers of accounting: a name and a network on each line. Without it, each client is one
     #[arg(long, value_name = "FILE")]
     pub(crate) subscribers: Option<PathBuf>,
@@ -231,6 +235,7 @@ impl ReplayArgs {
             _ if self.rules.is_some() && !matches!(self.monitor, MonitorName::Ids | MonitorName::SimpleFirewall) => {
                 "--rules is for --monitor ids and --monitor simple-firewall"
             }
+            _ if self.inline && self.monitor != MonitorName::Ids => "--inline is for --monitor ids",
             _ if self.subscribers.is_some() && self.monitor != MonitorName::Accounting => {
                 "--subscribers is for --monitor accounting"
             }

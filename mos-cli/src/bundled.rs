@@ -36,7 +36,10 @@ impl Bundled {
             MonitorName::HttpLog => Self::HttpLog(HttpLog::new(output)),
             MonitorName::TlsLog => Self::TlsLog(TlsLog::new(output)),
             MonitorName::Midstat => Self::MidStat(output),
-            MonitorName::Ids => Self::Ids(Ids::new(ids::Rules::read(rules())?, output)?),
+            MonitorName::Ids => {
+                let mode = if args.inline { ids::Mode::Inline } else { ids::Mode::Watch };
+                Self::Ids(Ids::new(ids::Rules::read(rules())?, output)?.mode(mode))
+            }
             MonitorName::SimpleFirewall => {
                 Self::SimpleFirewall(SimpleFirewall::new(simple_firewall::Rules::read(rules())?, output))
             }

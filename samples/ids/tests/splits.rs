@@ -31,6 +31,9 @@ const RULES: &str = "drop tcp any any -> any 80 (content:\"abcdef\"; sid:80;)\n\
 
 const PORTS: [u16; 6] = [80, 81, 90, 91, 82, 83];
 
+/// A packet: who sends it, flags, numbers, payload, and what becomes of it inline.
+type Sent = (Side, u8, [u32; 2], Vec<u8>, Verdict);
+
 /// A connection in which one side sends `STREAM` in pieces, and what is to come of it.
 struct Case {
     ends: [SocketAddr; 2],
@@ -80,7 +83,7 @@ impl Case {
     }
 
     /// Its packets, with what becomes of each inline.
-    fn packets(&self) -> Vec<(Side, u8, [u32; 2], Vec<u8>, Verdict)> {
+    fn packets(&self) -> Vec<Sent> {
         let forward = Verdict::Forward;
         let [c, s] = BASE;
         let (sender, receiver) = (self.sender, self.sender.other());
