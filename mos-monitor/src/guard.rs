@@ -64,23 +64,20 @@ impl Guard {
     }
 
     /// Runs a callback. `None` if it panicked: then that is counted.
-    #[inline]
+    ///
+    /// Always part of its caller: handed on, what a callback was given would be copied on the way, and waited for.
+    #[inline(always)]
     pub(crate) fn run<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
-        if self.times.is_some() { self.run_timed(callback) } else { self.catch(callback) }
-    }
-
-    #[inline(never)]
-    fn run_timed<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
-        let start = Instant::now();
+        let start = self.times.is_some().then(Instant::now);
         let result = self.catch(callback);
-        if let Some(times) = &mut self.times {
+        if let (Some(times), Some(start)) = (&mut self.times, start) {
             times.add(start.elapsed());
         }
         result
     }
 
     /// Runs what is a monitor's own but no callback: its states begin and go. `None` if it panicked, as for [`Self::run`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn catch<R>(&mut self, run: impl FnOnce() -> R) -> Option<R> {
         // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
         // The monitor's own states are its own concern.
