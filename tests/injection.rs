@@ -150,6 +150,42 @@ fn what_cannot_be_sent_is_refused() {
     assert_eq!(take_all(&mut core).len(), MAX_OUTGOING);
 }
 
+/// Data that was dropped with its NEW_DATA never came: both ends are reset where they stand, then and later.
+#[test]
+fn resets_stand_before_data_that_was_dropped() {
+    for burst in [1, 64] {
+        let mut monitor = Monitor::<(), ()>::new("guard", ()).immediate();
+        let again = monitor.timer_handler(|cx| cx.conn.reset().unwrap());
+        let monitor = monitor.on_new_data(move |cx| {
+            if cx.conn.packet().is_some_and(|packet| packet.payload() == b"ckXX") {
+                assert!(cx.conn.drop_packet());
+                cx.conn.reset().unwrap();
+                cx.conn.set_timer(Timer::after(std::time::Duration::from_secs(1)), again).unwrap();
+            }
+            cx.conn.consume_all();
+        });
+        let (mut core, _) = core_with(Config::default(), monitor);
+        let mut talk = talk(false);
+        let mut frames = Vec::from(talk.handshake());
+        frames.push(talk.data(Side::Client, b"attack"));
+        let passed = talk.next;
+        // Two bytes of it came before; what is new is dropped, and what comes behind it, too.
+        talk.next[Side::Client as usize] -= 2;
+        frames.push(talk.data(Side::Client, b"ckXX"));
+        frames.push(talk.data(Side::Client, b"more"));
+        feed(&mut core, &mut batch(&frames), burst);
+        let mut sent = take_all(&mut core);
+        core.advance(talk.time + std::time::Duration::from_secs(2));
+        sent.extend(take_all(&mut core));
+        assert_eq!(sent.len(), 4);
+        for (outgoing, to) in sent.iter().zip(Side::BOTH.into_iter().cycle()) {
+            let packet = decode(&outgoing.frame, outgoing.frame.len() as u32, outgoing.link);
+            let expected = (passed[to.other() as usize], passed[to as usize]);
+            assert_eq!((packet.seq.0, packet.ack.0), expected, "to {to:?}, bursts of {burst}");
+        }
+    }
+}
+
 /// A monitor behind the first one takes both resets for what they are.
 #[test]
 fn d4_a_second_monitor_accepts_injected_resets() {
