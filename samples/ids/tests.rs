@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::testing::{self, Paper, Wire};
 
+mod captures;
 mod language;
 mod search;
 mod splits;

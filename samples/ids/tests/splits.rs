@@ -147,8 +147,12 @@ struct Outcome {
 }
 
 fn run(mode: Mode, frames: &mut FrameBatch, burst: usize) -> Outcome {
+    run_rules(RULES, mode, frames, burst)
+}
+
+fn run_rules(rules: &str, mode: Mode, frames: &mut FrameBatch, burst: usize) -> Outcome {
     let paper = Paper::default();
-    let ids = Ids::new(Rules::parse("f", RULES).unwrap(), paper.output()).unwrap().mode(mode);
+    let ids = Ids::new(Rules::parse("f", rules).unwrap(), paper.output()).unwrap().mode(mode);
     let mut core = testing::core();
     core.open(ids.monitor()).unwrap();
     let (mut verdicts, mut forwarded, mut resets) = (Vec::new(), FrameBatch::new(), Vec::new());
@@ -282,6 +286,43 @@ fn inline_the_packet_that_completes_the_match_is_dropped_and_all_that_follow() {
                 assert_eq!(has(case.sender), answer, "{:?}, bursts of {burst}", case.pieces);
             }
         }
+    }
+}
+
+#[test]
+fn inline_a_rule_that_waited_for_the_handshake_ends_the_flow_from_there_on() {
+    let ends: [SocketAddr; 2] = ["10.0.0.1:4000".parse().unwrap(), "10.0.0.2:90".parse().unwrap()];
+    let back = [ends[1], ends[0]];
+    let mut wire = Wire::new();
+    // TCP Fast Open: the server has the data before the handshake is over.
+    wire.send(ends, TcpFlags::SYN, [99, 0], b"abcdef");
+    wire.send(back, TcpFlags::SYN | ACK, [499, 106], b"");
+    wire.send(ends, ACK, [106, 500], b"");
+    wire.send(ends, ACK, [106, 500], b"more");
+    wire.send(back, ACK, [500, 110], b"answer");
+    let rules = "reject tcp any any -> any 90 (content:\"abcdef\"; flow:established; sid:1;)";
+    for burst in [1, 7, 64] {
+        let outcome = run_rules(rules, Mode::Inline, &mut wire.frames, burst);
+        use Verdict::{Drop, Forward};
+        assert_eq!(outcome.verdicts, [Forward, Forward, Forward, Drop, Drop], "bursts of {burst}");
+        assert_eq!(facts(&outcome.alerts), [("10.0.0.1".to_owned(), 1, "allowed".to_owned())]);
+        assert_eq!((outcome.resets.len(), outcome.scanned), (2, [0, 6]));
+    }
+}
+
+#[test]
+fn inline_a_new_connection_on_the_ends_of_an_ended_flow_is_dropped_too() {
+    let ends: [SocketAddr; 2] = ["10.0.0.1:4000".parse().unwrap(), "10.0.0.2:80".parse().unwrap()];
+    let mut wire = Wire::new();
+    wire.send(ends, TcpFlags::SYN, [99, 0], b"");
+    wire.send([ends[1], ends[0]], TcpFlags::SYN | ACK, [499, 100], b"");
+    wire.send(ends, ACK, [100, 500], b"abcdef");
+    wire.wait(100_000);
+    wire.send(ends, TcpFlags::SYN, [999_999, 0], b"");
+    for burst in [1, 64] {
+        let outcome = run(Mode::Inline, &mut wire.frames, burst);
+        use Verdict::{Drop, Forward};
+        assert_eq!(outcome.verdicts, [Forward, Forward, Drop, Drop], "bursts of {burst}");
     }
 }
 
