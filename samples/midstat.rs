@@ -110,13 +110,4 @@ fn endpoint(address: SocketAddr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_stand_at_the_right() {
-        assert_eq!(endpoint("10.0.0.1:80".parse().unwrap()), "10.0.0.1:          80");
-        assert_eq!(endpoint("255.255.255.255:65535".parse().unwrap()), "255.255.255.255:65535");
-        assert_eq!(endpoint("[fd00::1234:5678:9abc]:443".parse().unwrap()), "[fd00::1234:5678:9abc]:443");
-    }
-}
+mod tests;

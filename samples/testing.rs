@@ -102,8 +102,14 @@ impl Worker for CoreWorker {
     }
 }
 
-/// Replays the capture at `path` to its end, as far as it can be read.
+/// Replays the capture at `path` to its end, as far as it can be read, and ends all flows.
 pub(crate) fn replay(core: &mut Core, path: &Path, burst: usize) {
+    feed_all(core, path, burst);
+    core.shutdown();
+}
+
+/// Feeds the capture at `path`, as far as it can be read.
+pub(crate) fn feed_all(core: &mut Core, path: &Path, burst: usize) {
     let Ok(mut reader) = CaptureReader::open(path, 0) else { return };
     let mut frames = FrameBatch::new();
     while let Ok(received) = reader.receive(&mut frames, 1000)
@@ -112,7 +118,6 @@ pub(crate) fn replay(core: &mut Core, path: &Path, burst: usize) {
         feed(core, &mut frames, burst);
         frames.clear();
     }
-    core.shutdown();
 }
 
 /// Runs a bundled capture past a monitor, in bursts of so many frames.

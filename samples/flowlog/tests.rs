@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::{FlowLog, Format};
-use crate::testing::{Paper, file, replay_bundled};
+use crate::testing::{Paper, check_golden, file, replay_bundled};
 
 /// The log of the capture `tiny`.
 fn log(format: Format, digest: bool, burst: usize) -> String {
@@ -48,6 +48,15 @@ fn check(truth: &str, log: &str) {
         }
     }
     assert_eq!(judged, 34);
+}
+
+#[test]
+fn the_log_is_as_expected() {
+    for burst in [1, 64] {
+        check_golden("flowlog/expected.txt", &log(Format::Table, false, burst));
+    }
+    // Within a burst flows come one after the other.
+    check_golden("flowlog/expected.jsonl", &log(Format::Json, true, 64));
 }
 
 #[test]
