@@ -13,8 +13,9 @@ use mos_core::time::Timestamp;
 use mos_core::wire::TcpSegment;
 use smallvec::SmallVec;
 
-use crate::control::{Control, ControlError, TimerError};
+use crate::control::Control;
 use crate::edit::{Edit, Rewriting};
+use crate::error::{ControlError, TimerError};
 use crate::event::EventId;
 use crate::handler::{AtData, AtError, AtFilter, AtRcv, AtSnd, AtTimer, Handler, Registers};
 use crate::packet::LastPacket;

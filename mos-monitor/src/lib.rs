@@ -35,6 +35,7 @@ mod control;
 mod core;
 mod dispatch;
 mod edit;
+mod error;
 mod event;
 mod guard;
 mod handler;
@@ -51,9 +52,10 @@ pub use conn::{Conn, WithPacket};
 pub use context::{
     CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, PacketEventCx, RaiseError, RawCx, RcvCx, SndCx, TimerCx,
 };
-pub use control::{CloseError, Control, ControlError, MAX_COMMANDS, OpenError, SocketKind, TimerError};
+pub use control::{Control, MAX_COMMANDS, SocketKind};
 pub use core::Core;
 pub use edit::{Edit, Rewriting};
+pub use error::{CloseError, ControlError, OpenError, TimerError};
 pub use event::{EventId, FilterKey, UserEvent};
 pub use guard::CallbackTimes;
 pub use handler::{AtCoreTimer, AtData, AtEnd, AtError, AtFilter, AtRcv, AtSnd, AtTimer, Handler, Registers};
