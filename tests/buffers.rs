@@ -102,7 +102,7 @@ impl Bench {
 }
 
 #[test]
-fn what_is_unread_is_kept_up_to_the_buffer_and_the_memory_goes_back() {
+fn d7_what_is_unread_is_kept_up_to_the_buffer_and_the_memory_goes_back() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor.buffer_bytes(Side::Server, 10_000));
     bench.send(10);
     assert!(bench.core.stack().reassembly_bytes() >= 10_000);
@@ -119,7 +119,7 @@ fn what_is_unread_is_kept_up_to_the_buffer_and_the_memory_goes_back() {
 }
 
 #[test]
-fn a_buffer_that_grows_loses_nothing() {
+fn spec_2_4_a_buffer_that_grows_loses_nothing() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor.buffer_bytes(Side::Server, 5000));
     bench.send(5);
     bench.act(|conn| conn.set_buffer_bytes(Side::Server, 50_000).unwrap());
@@ -132,7 +132,7 @@ fn a_buffer_that_grows_loses_nothing() {
 
 /// What is unread stays until it is read; only then are fewer bytes kept.
 #[test]
-fn a_buffer_that_shrinks_keeps_what_is_unread() {
+fn spec_2_4_a_buffer_that_shrinks_keeps_what_is_unread() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor.buffer_bytes(Side::Server, 50_000));
     bench.send(40);
     bench.act(|conn| conn.set_buffer_bytes(Side::Server, 5000).unwrap());
@@ -149,7 +149,7 @@ fn a_buffer_that_shrinks_keeps_what_is_unread() {
 }
 
 #[test]
-fn a_buffer_that_shrinks_within_a_burst_keeps_what_is_unread() {
+fn spec_2_4_a_buffer_that_shrinks_within_a_burst_keeps_what_is_unread() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor.buffer_bytes(Side::Server, 50_000));
     let mut frames = Vec::new();
     for _ in 0..40 {
@@ -192,7 +192,7 @@ fn shrink_at(
 }
 
 #[test]
-fn switched_off_nothing_is_kept_and_on_again_reading_goes_on_with_the_next_byte() {
+fn spec_2_4_a_buffer_switched_off_keeps_nothing_and_on_again_goes_on_with_the_next_byte() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor);
     bench.send(4);
     bench.act(|conn| conn.set_buffer(Side::Server, false).unwrap());
@@ -232,7 +232,7 @@ fn what_came_out_of_order_before_reading_began_is_missing() {
 
 /// One of two readers stops reading: the other one loses nothing. Sizes: the larger counts, for whoever reads.
 #[test]
-fn two_readers_with_buffers_of_other_sizes() {
+fn spec_2_4_two_readers_with_buffers_of_other_sizes() {
     let todos: [Todo<mos_monitor::AtRcv>; 2] = Default::default();
     let mut core = Core::new(Config::default());
     core.open(lazy(&todos[0]).buffer_bytes(Side::Server, 2000)).unwrap();
@@ -268,7 +268,7 @@ fn two_readers_with_buffers_of_other_sizes() {
 }
 
 #[test]
-fn history_is_kept_from_when_it_is_asked_for() {
+fn spec_1_6_ppeek_history_is_kept_from_when_it_is_asked_for() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor);
     bench.send(2);
     bench.read();
@@ -293,7 +293,7 @@ fn history_is_kept_from_when_it_is_asked_for() {
 }
 
 #[test]
-fn fragments_are_the_unread_part_and_what_lies_beyond_holes() {
+fn spec_6_6_fragments_are_the_unread_part_and_what_lies_beyond_holes() {
     let mut bench = Bench::new(Config::default(), |monitor| monitor);
     bench.send(2);
     let frames = [(2500, 100), (4000, 50), (2600, 10)];

@@ -207,7 +207,7 @@ enum Target {
 }
 
 #[test]
-fn a_monitor_closes_itself_anywhere() {
+fn d24_a_monitor_closes_itself_anywhere() {
     for place in places() {
         for burst in [1, 7, 64] {
             for nth in [1, 2, 5] {
@@ -218,7 +218,7 @@ fn a_monitor_closes_itself_anywhere() {
 }
 
 #[test]
-fn a_monitor_closes_its_neighbours_anywhere() {
+fn d24_a_monitor_closes_its_neighbours_anywhere() {
     for place in places() {
         for burst in [1, 64] {
             for target in [Target::Before, Target::Behind] {
@@ -245,7 +245,7 @@ fn every_place_is_reached() {
 
 /// A neighbour that was closed is not called even later in the dispatch at hand.
 #[test]
-fn a_closed_neighbour_is_not_called_in_the_same_dispatch() {
+fn d24_a_closed_neighbour_is_not_called_in_the_same_dispatch() {
     for place in places() {
         for victim_first in [false, true] {
             let socket: Rc<Cell<Option<Descriptor>>> = Rc::default();
@@ -340,7 +340,7 @@ fn a_monitor_opened_in_a_callback_sees_later_flows_only() {
 
 /// One flow of a monitor is stopped; the others, and the other monitor, go on.
 #[test]
-fn stopping_concerns_one_flow_of_one_monitor() {
+fn d24_stopping_concerns_one_flow_of_one_monitor() {
     for by_descriptor in [false, true] {
         for burst in [1, 64] {
             for stop_at in [Event::ConnStart, Event::PktIn, Event::TcpStateChange] {
@@ -430,7 +430,7 @@ fn descriptors_of_flows_end_with_them() {
 
 /// The last reader goes while bytes wait for it: nothing is kept for nobody.
 #[test]
-fn what_waited_for_a_closed_monitor_is_given_up() {
+fn d24_what_waited_for_a_closed_monitor_is_given_up() {
     for place in [Place::NewData, Place::Error, Place::At(Hook::Rcv, Event::Rexmit), Place::At(Hook::Snd, Event::PktIn)]
     {
         let socket: Rc<Cell<Option<Descriptor>>> = Rc::default();
@@ -450,7 +450,7 @@ fn what_waited_for_a_closed_monitor_is_given_up() {
 }
 
 #[test]
-fn a_raw_monitor_closes_itself_and_others() {
+fn d24_a_raw_monitor_closes_itself_and_others() {
     for (closer, target) in [(0, 0), (0, 2), (1, 1), (1, 0), (2, 1), (2, 2)] {
         for burst in [1, 64] {
             let sockets: Rc<RefCell<Vec<Descriptor>>> = Rc::default();

@@ -135,7 +135,7 @@ fn spec_8_1_edits_of_any_kind_go_on_in_bursts_of_any_size() {
 }
 
 #[test]
-fn what_is_dropped_after_an_edit_does_not_go_on() {
+fn spec_8_1_what_is_dropped_after_an_edit_does_not_go_on() {
     for burst in BURSTS {
         let monitor = editor(|cx| {
             cx.conn.edit().insert(Layer::Payload, 0, b"more").unwrap();
@@ -157,7 +157,7 @@ fn what_is_dropped_after_an_edit_does_not_go_on() {
 
 /// Only that packet changes: the endpoints are left to themselves.
 #[test]
-fn out_of_step_edits_change_one_packet() {
+fn spec_8_1_out_of_step_edits_change_one_packet() {
     for burst in BURSTS {
         let monitor = editor(|cx| {
             let mut edit = cx.conn.edit().out_of_step();
@@ -183,7 +183,7 @@ fn out_of_step_edits_change_one_packet() {
 
 /// Late copies, pure ACKs and SYNs, and what cannot be remembered.
 #[test]
-fn what_cannot_be_edited_in_step_says_why() {
+fn spec_8_1_what_cannot_be_edited_in_step_says_why() {
     let told: std::rc::Rc<std::cell::RefCell<Vec<Option<AlterError>>>> = Default::default();
     let note = told.clone();
     let monitor = Monitor::<(), ()>::new("editor", ()).on_snd(Event::PktIn, move |cx| {
@@ -207,7 +207,7 @@ fn what_cannot_be_edited_in_step_says_why() {
 }
 
 #[test]
-fn edits_that_are_not_acknowledged_have_a_bound() {
+fn spec_2_4_seq_remap_edits_that_are_not_acknowledged_have_a_bound() {
     let told: std::rc::Rc<std::cell::RefCell<Vec<Result<(), AlterError>>>> = Default::default();
     let note = told.clone();
     let monitor = editor(move |cx| {
@@ -231,7 +231,7 @@ fn edits_that_are_not_acknowledged_have_a_bound() {
 }
 
 #[test]
-fn an_edit_that_fails_changes_nothing() {
+fn spec_8_1_an_edit_that_fails_changes_nothing() {
     let monitor = editor(|cx| {
         let before = cx.conn.last_packet().unwrap().to_copy();
         let mut edit = cx.conn.edit();
@@ -260,7 +260,7 @@ fn an_edit_that_fails_changes_nothing() {
 }
 
 #[test]
-fn checksums_are_what_the_caller_says() {
+fn spec_8_1_checksums_are_what_the_caller_says() {
     for (checksums, right) in [(Checksums::Incremental, true), (Checksums::Full, true), (Checksums::Keep, false)] {
         let monitor = editor(move |cx| {
             cx.conn.edit().checksums(checksums).overwrite(Layer::Payload, 0, b"!").unwrap();
@@ -332,7 +332,7 @@ fn trace_19_the_answer_to_a_translated_tuple_belongs_to_the_flow() {
 
 /// Flags can be rewritten, and go on like that.
 #[test]
-fn rewritten_flags_go_on() {
+fn spec_8_1_rewritten_flags_go_on() {
     let monitor = editor(|cx| cx.conn.rewrite().flags(TcpFlags::ACK | TcpFlags::PSH).apply().unwrap());
     let (mut core, _) = core_with(Config::default(), monitor);
     let mut talk = talk(Wrapping::V4);
@@ -345,7 +345,7 @@ fn rewritten_flags_go_on() {
 
 /// At the end of a flow there is no packet; and what came in fragments has gone its way.
 #[test]
-fn what_is_not_at_hand_cannot_be_edited() {
+fn spec_8_1_what_is_not_at_hand_cannot_be_edited() {
     let told: std::rc::Rc<std::cell::RefCell<Vec<AlterError>>> = Default::default();
     let (packets, ends) = (told.clone(), told.clone());
     let monitor = editor(move |cx| {

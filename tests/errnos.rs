@@ -29,7 +29,7 @@ fn errno(result: Result<(), CloseError>) -> i32 {
 }
 
 #[test]
-fn kinds_of_sockets_have_mos_numbers() {
+fn spec_2_3_kinds_of_sockets_have_mos_numbers() {
     let (mut core, sockets) = one_of_each();
     let kinds = sockets.map(|socket| core.control(|control| control.kind(socket)).unwrap());
     use SocketKind::{MonitorRaw, MonitorStream, MonitorStreamActive, Stream};

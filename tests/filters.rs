@@ -34,7 +34,7 @@ fn counts(core: &Core, sockets: &[Descriptor]) -> Vec<u32> {
 }
 
 #[test]
-fn each_monitor_gets_what_its_own_filters_let_through() {
+fn spec_7_each_monitor_gets_what_its_own_filters_let_through() {
     let flows = |text: &str| {
         let monitor = Monitor::<u32, ()>::new("flows", 0).syn_filter(filter(text));
         monitor.on_snd(Event::ConnStart, |cx| *cx.state += 1)

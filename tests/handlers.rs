@@ -104,7 +104,7 @@ fn spec_4_5_what_a_callback_changes_counts_from_the_next_dispatch_on() {
 
 /// A filter may change handlers as well.
 #[test]
-fn a_filter_that_takes_back_its_own_event_finishes_its_walk() {
+fn spec_4_5_a_filter_that_takes_back_its_own_event_finishes_its_walk() {
     let notes = Notes::default();
     let mut monitor = Plain::new("filter", ());
     let slot: Rc<Cell<Option<mos_monitor::UserEvent>>> = Rc::default();
@@ -123,7 +123,7 @@ fn a_filter_that_takes_back_its_own_event_finishes_its_walk() {
 }
 
 #[test]
-fn changes_of_the_listener_reach_only_later_flows() {
+fn spec_1_6_register_callback_changes_of_the_listener_reach_only_later_flows() {
     let notes = Notes::default();
     let mut monitor = Plain::new("listener", ());
     let [old, new] = ["old", "new"].map(|name| noting(&mut monitor, &notes, name));
@@ -157,7 +157,7 @@ fn changes_of_the_listener_reach_only_later_flows() {
 
 /// Two recorders see all there is while a monitor between them changes its handlers with every packet.
 #[test]
-fn other_monitors_and_flows_are_not_touched() {
+fn spec_4_5_other_monitors_and_flows_are_not_touched() {
     let capture: Vec<Frame> = (0..6).flat_map(|number| Talk::new(number).whole(b"question", b"answer")).collect();
     let mut core = Core::new(Config::default());
     let first = core.open(recorder()).unwrap();
@@ -199,7 +199,7 @@ fn other_monitors_and_flows_are_not_touched() {
 }
 
 #[test]
-fn every_control_error_is_reached() {
+fn spec_1_10_every_control_error_is_reached() {
     let mut monitor = Plain::new("errors", ());
     let handler = monitor.rcv_handler(|_| ());
     let data = monitor.data_handler(|_| ());
@@ -348,7 +348,7 @@ fn switch(control: &mut Control, flow: Descriptor, to: u32, handler: Handler<AtR
 
 /// In whatever order built-in events were registered: their own order is fixed, so the tables are equal.
 #[test]
-fn equal_handlers_are_one_table_in_whatever_order_they_came() {
+fn spec_4_2_equal_handlers_are_one_table_in_whatever_order_they_came() {
     let mut monitor = Plain::new("order", ());
     let handler = monitor.rcv_handler(|_| ());
     let (monitor, sockets) = with_sockets(monitor);
@@ -378,7 +378,7 @@ fn equal_handlers_are_one_table_in_whatever_order_they_came() {
 /// The last number of 65,535 sets is in use: flows keep what they have, new ones that would need another set are not
 /// monitored, both are counted, and when flows end everything is possible again.
 #[test]
-fn when_all_sets_are_in_use_flows_keep_theirs() {
+fn spec_4_2_when_all_sets_are_in_use_flows_keep_theirs() {
     let flows = 65_535;
     let mut monitor = Plain::new("many", ());
     let handler = monitor.rcv_handler(|_| ());

@@ -192,32 +192,32 @@ fn burst(seed: u64) -> usize {
 }
 
 #[test]
-fn remap_calm_network() {
+fn spec_2_4_seq_remap_calm_network() {
     let case = |seed| Case { seed, burst: burst(seed), stop_after: None, edits: 40, weather: CALM, wrap: false };
     all(60, case);
 }
 
 #[test]
-fn remap_loss_duplicates_and_other_order() {
+fn spec_2_4_seq_remap_loss_duplicates_and_other_order() {
     let case = |seed| Case { seed, burst: burst(seed), stop_after: None, edits: 30, weather: ROUGH, wrap: false };
     all(120, case);
 }
 
 #[test]
-fn remap_storm() {
+fn spec_2_4_seq_remap_storm() {
     let case =
         |seed| Case { seed, burst: burst(seed), stop_after: None, edits: 50, weather: STORM, wrap: seed % 2 == 0 };
     all(60, case);
 }
 
 #[test]
-fn remap_across_the_sequence_wrap() {
+fn spec_2_4_seq_remap_across_the_sequence_wrap() {
     let case = |seed| Case { seed, burst: burst(seed), stop_after: None, edits: 30, weather: ROUGH, wrap: true };
     all(60, case);
 }
 
 #[test]
-fn remap_goes_on_when_nobody_monitors_the_flow() {
+fn spec_2_4_seq_remap_goes_on_when_nobody_monitors_the_flow() {
     let case = |seed| {
         let stop_after = Some(1 + seed as usize % 5);
         Case { seed, burst: burst(seed), stop_after, edits: 60, weather: ROUGH, wrap: seed % 3 == 0 }

@@ -107,7 +107,7 @@ fn spec_8_2_segments_of_any_kind_leave_on_the_right_way() {
 }
 
 #[test]
-fn without_a_packet_it_is_routed() {
+fn spec_8_2_without_a_packet_it_is_routed() {
     let mut monitor = Monitor::<(), ()>::new("late", ());
     let handler = monitor.timer_handler(|cx| {
         assert!(cx.conn.reset().is_ok());
@@ -130,7 +130,7 @@ fn without_a_packet_it_is_routed() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_refused() {
+fn spec_8_2_what_cannot_be_sent_is_refused() {
     let monitor = Monitor::<(), ()>::new("greedy", ()).on_rcv(Event::ConnStart, |cx| {
         let plain = cx.conn.segment_to(Side::Server);
         let long = TcpSegment { options: &[1; 41], ..plain };

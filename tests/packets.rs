@@ -35,7 +35,7 @@ fn watcher(seen: &Seen) -> Monitor {
 /// The offset is that in the stream of the receiver, for the first segment of either side, for what comes again, and for
 /// what comes too early; at both hooks.
 #[test]
-fn spec_1_6_the_offset_is_the_receivers() {
+fn spec_1_6_getlastpkt_the_offset_is_the_receivers() {
     for burst in BURSTS {
         for seed in [5, u32::MAX - 3] {
             let seen = Seen::default();
@@ -149,7 +149,7 @@ fn spec_3_1_no_packet_at_the_end_of_bursts_and_flows() {
 }
 
 #[test]
-fn orphans_and_raw_packets_have_no_offset() {
+fn spec_1_6_getlastpkt_orphans_and_raw_packets_have_no_offset() {
     let infos = Infos::default();
     let (orphan, raw) = (infos.clone(), infos.clone());
     let mut core = Core::new(Config::default());

@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_capture_missed_is_counted(plan in plan(Network::Leaky)) {
+    fn d8_what_the_capture_missed_is_counted(plan in plan(Network::Leaky)) {
         let conversation = plan.play();
         for burst in BURSTS {
             let replay = replay(&Config::default(), reader(), &conversation.capture, burst);
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn the_overlap_policy_decides(
+    fn d22_the_overlap_policy_decides(
         segments in prop::collection::vec((0_usize..3000, 1_usize..1000, any::<u32>()), 1..60),
         isn in number(),
         last in any::<bool>(),

@@ -12,7 +12,7 @@ use crate::support::{Log, batch, core_with, feed, recorder, replay};
 /// A hole, then more in order within one burst than a receive buffer holds: readers come at the end of the burst, so
 /// nothing of it may be given up before.
 #[test]
-fn large_segments_behind_a_hole_are_not_overrun_within_a_burst() {
+fn d9_large_segments_behind_a_hole_are_not_overrun_within_a_burst() {
     let part = payload(1, 60_000);
     let mut talk = Talk::new(1);
     let mut capture = Vec::from(talk.handshake());
@@ -36,7 +36,7 @@ fn large_segments_behind_a_hole_are_not_overrun_within_a_burst() {
 
 /// The capture misses more than a window (the machine was busy for a moment): what follows is read behind the gap.
 #[test]
-fn a_pause_of_the_capture_longer_than_a_window_is_a_gap() {
+fn d8_a_pause_of_the_capture_longer_than_a_window_is_a_gap() {
     for first_seen in ["acknowledgment", "data"] {
         let mut talk = Talk::new(2);
         let mut capture = Vec::from(talk.handshake());
@@ -62,7 +62,7 @@ fn a_pause_of_the_capture_longer_than_a_window_is_a_gap() {
 /// A FIN at a number that its receiver is past already lies outside the window: no receiver acts on it (RFC 9293
 /// 3.10.7.4), so it must not make the monitor blind for what follows.
 #[test]
-fn a_fin_behind_the_stream_ends_nothing() {
+fn d5_a_fin_behind_the_stream_ends_nothing() {
     let mut talk = Talk::new(3);
     let mut capture = Vec::from(talk.handshake());
     capture.push(talk.data(Side::Client, b"first part, "));
@@ -80,7 +80,7 @@ fn a_fin_behind_the_stream_ends_nothing() {
 /// Timers keep to the time of the frames, whatever epoch it counts from: a capture's clock starts in 1970, and the wheel's
 /// largest unit ends somewhere.
 #[test]
-fn flows_time_out_at_any_date() {
+fn d26_flows_time_out_at_any_date() {
     let unit = 1_u64 << 36;
     for start in
         [1_000, 1_681_887_368_549, 1_795_000_000_000, unit - 1_000, 25 * unit - 1_000, 25 * unit + 1_000, (1 << 42) - 1]
@@ -105,7 +105,7 @@ fn flows_time_out_at_any_date() {
 /// A FIN in the middle of data that came before it, but not in order yet: when the hole is filled, the data is there first,
 /// and the FIN lies behind what is expected.
 #[test]
-fn a_fin_within_stored_data_ends_nothing() {
+fn d6_a_fin_within_stored_data_ends_nothing() {
     let mut talk = Talk::new(5);
     let mut capture = Vec::from(talk.handshake());
     capture.push(talk.ahead(Side::Client, 10, b"klmnopqrst"));

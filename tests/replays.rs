@@ -115,7 +115,7 @@ fn captures_give_the_same_events_in_any_bursts_on_any_cores() {
 
 /// The policy is known to matter here: the same capture under both.
 #[test]
-fn policies_differ_only_where_copies_differ() {
+fn d22_policies_differ_only_where_copies_differ() {
     let mut talk = Talk::new(3);
     let mut capture = Vec::from(talk.handshake());
     capture.push(talk.ahead(Side::Client, 4, b"first"));

@@ -140,7 +140,7 @@ fn spec_9_cancelled_timers_do_not_fire() {
 }
 
 #[test]
-fn timers_of_a_flow_go_with_it() {
+fn spec_9_timers_of_a_flow_go_with_it() {
     let told = Told::default();
     let (mut core, _) = core_with(Config::default(), setter(Timer::every(ms(10)), &told));
     let mut talk = Talk::new(1);
@@ -150,7 +150,7 @@ fn timers_of_a_flow_go_with_it() {
 }
 
 #[test]
-fn timers_of_a_flow_go_when_its_monitor_leaves_it() {
+fn spec_9_timers_of_a_flow_go_when_its_monitor_leaves_it() {
     let told = Told::default();
     let monitor = setter(Timer::every(ms(10)), &told).on_snd(Event::PktIn, |cx| {
         if cx.conn.last_packet().is_some_and(|packet| packet.info.payload_len > 0) {
@@ -163,7 +163,7 @@ fn timers_of_a_flow_go_when_its_monitor_leaves_it() {
 }
 
 #[test]
-fn closing_a_monitor_ends_its_timers() {
+fn spec_9_closing_a_monitor_ends_its_timers() {
     let told = Told::default();
     let fired = told.clone();
     let monitor = setter(Timer::every(ms(10)), &told)
@@ -177,7 +177,7 @@ fn closing_a_monitor_ends_its_timers() {
 
 /// A flow that times out when its timer is due is over first; one that times out later has its timer before.
 #[test]
-fn timers_and_timeouts_come_in_order_of_time() {
+fn spec_9_timers_and_timeouts_come_in_order_of_time() {
     for (delay, fires) in [(29_999, true), (30_000, false), (30_001, false)] {
         let told = Told::default();
         let ends = told.clone();
@@ -196,7 +196,7 @@ fn timers_and_timeouts_come_in_order_of_time() {
 }
 
 #[test]
-fn timers_of_the_core_start_with_the_first_frame() {
+fn spec_9_timers_of_the_core_start_with_the_first_frame() {
     for burst in BURSTS {
         let told = Told::default();
         let (every, once) = (told.clone(), told.clone());
@@ -216,7 +216,7 @@ fn timers_of_the_core_start_with_the_first_frame() {
 
 /// What a timer's callback sets counts from where time goes, not from where it was.
 #[test]
-fn a_timer_can_set_another_one() {
+fn spec_9_a_timer_can_set_another_one() {
     let told = Told::default();
     let mut monitor = Monitor::<(), ()>::new("chain", ());
     let own: Rc<Cell<Option<mos_monitor::Handler<mos_monitor::AtTimer>>>> = Rc::default();
@@ -239,7 +239,7 @@ fn a_timer_can_set_another_one() {
 }
 
 #[test]
-fn monotonic_timers_do_not_care_for_frames() {
+fn spec_9_monotonic_timers_do_not_care_for_frames() {
     for start in [0, 77] {
         let told = Told::default();
         let (mut core, _) = core_with(Config::default(), setter(Timer::after(ms(50)).by(Clock::Monotonic), &told));
@@ -256,7 +256,7 @@ fn monotonic_timers_do_not_care_for_frames() {
 }
 
 #[test]
-fn after_the_shutdown_no_timer_fires() {
+fn spec_9_after_the_shutdown_no_timer_fires() {
     let told = Told::default();
     let fired = told.clone();
     let mut monitor = setter(Timer::every(ms(10)), &told)
@@ -273,7 +273,7 @@ fn after_the_shutdown_no_timer_fires() {
 }
 
 #[test]
-fn timers_can_be_set_and_cancelled_from_outside() {
+fn spec_9_timers_can_be_set_and_cancelled_from_outside() {
     let told = Told::default();
     let fired = told.clone();
     let mut monitor = Monitor::<(), ()>::new("outside", ()).on_rcv(Event::PktIn, |_| {});

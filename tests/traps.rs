@@ -19,7 +19,7 @@ fn reasons(log: &Log) -> Vec<EndReason> {
 
 /// Trap 1: a flow that an earlier packet of the burst ended must not be found by a later one.
 #[test]
-fn packets_behind_the_end_belong_to_no_flow() {
+fn d17_packets_behind_the_end_belong_to_no_flow() {
     for ending in ["fin", "rst"] {
         for burst in BURSTS {
             let mut capture = Vec::new();
@@ -50,7 +50,7 @@ fn packets_behind_the_end_belong_to_no_flow() {
 
 /// Trap 1: the same endpoints again and again within the burst, each time another flow.
 #[test]
-fn endpoints_are_used_again_within_the_burst() {
+fn d10_endpoints_are_used_again_within_the_burst() {
     for burst in BURSTS {
         let mut talk = Talk::new(5);
         let mut capture = Vec::new();
@@ -74,7 +74,7 @@ fn endpoints_are_used_again_within_the_burst() {
 
 /// Trap 1: the new SYN itself ends the old flow, while data of the old one still waits to be read.
 #[test]
-fn a_syn_on_a_closing_flow_begins_another_one() {
+fn d10_a_syn_on_a_closing_flow_begins_another_one() {
     for burst in BURSTS {
         let mut talk = Talk::new(6);
         let mut capture = Vec::new();
@@ -96,7 +96,7 @@ fn a_syn_on_a_closing_flow_begins_another_one() {
 
 /// Traps 2 and 3: data in frames and in stored segments waits for its readers when the flow ends in the same burst.
 #[test]
-fn what_waits_when_the_flow_ends_is_delivered_before_the_end() {
+fn d2_what_waits_when_the_flow_ends_is_delivered_before_the_end() {
     let text = payload(9, 20_000);
     for burst in BURSTS {
         let mut capture = Vec::new();
@@ -143,7 +143,7 @@ fn what_waits_when_the_flow_ends_is_delivered_before_the_end() {
 
 /// Trap 2: the state of a flow is its own, and is there until its end was told.
 #[test]
-fn the_state_of_a_flow_lives_until_its_end() {
+fn spec_1_6_uctx_the_state_of_a_flow_lives_until_its_end() {
     #[derive(Default)]
     struct Flow {
         client: Option<SocketAddr>,
@@ -225,7 +225,7 @@ fn a_hundred_thousand_flows_of_a_thousand_endpoints() {
 
 /// D21: half-open flows go first, the oldest of them first; without any, the flow that was idle longest.
 #[test]
-fn a_full_table_lets_the_right_flow_go() {
+fn d21_a_full_table_lets_the_right_flow_go() {
     for burst in BURSTS {
         let config = Config { max_flows: 100, ..Config::default() };
         let (mut core, socket) = core_with(config, recorder());
@@ -277,7 +277,7 @@ fn a_full_table_lets_the_right_flow_go() {
 
 /// Every flow ends by time in the middle of a burst that goes on with the same endpoints.
 #[test]
-fn flows_that_time_out_within_a_burst_are_gone() {
+fn spec_9_flows_that_time_out_within_a_burst_are_gone() {
     for burst in BURSTS {
         let timeouts = Timeouts::all(Duration::from_secs(5));
         let mut capture = Vec::new();

@@ -209,7 +209,7 @@ fn spec_4_1_every_built_in_event_has_events_below_it() {
 /// Defect 24: whether an event can be registered at a hook is judged on the built-in event that it descends from, however
 /// many lie between them.
 #[test]
-fn defect_24_hooks_are_judged_on_the_root() {
+fn spec_1_6_register_callback_hooks_are_judged_on_the_root() {
     let deep = |root: Event, levels: usize| {
         let mut monitor = plain("deep");
         let mut event = EventId::Builtin(root);
@@ -310,7 +310,7 @@ fn spec_4_1_defining_the_same_twice_is_one_event() {
 
 /// Defects 24 and 27: no level is too deep, and none costs the thread's stack.
 #[test]
-fn nesting_a_thousand_deep_is_walked() {
+fn spec_4_3_nesting_a_thousand_deep_is_walked() {
     let asked = Rc::new(RefCell::new(Vec::new()));
     let notes = Notes::default();
     let mut monitor = plain("deep");
@@ -425,7 +425,7 @@ fn spec_4_4_inner_filters_raise_for_those_above() {
 
 /// Packets without a flow have the same rules.
 #[test]
-fn orphans_and_raw_packets_have_trees_of_their_own() {
+fn spec_4_2_orphans_and_raw_packets_have_trees_of_their_own() {
     let frames = vec![Talk::new(1).ack(Side::Client), Talk::new(2).ack(Side::Server)];
     let from_server = |port: Option<u16>| port == Some(80);
     let expected = ["all", "server?", "all", "server?", "server", "inner", "alarm"];
@@ -520,7 +520,7 @@ fn d24_a_filter_that_closes_its_monitor_is_the_last_call() {
 
 /// Several monitors: each has its tree, and what towards the server is walked first to last is walked back to the client.
 #[test]
-fn several_monitors_walk_their_events_in_wire_order() {
+fn spec_4_3_several_monitors_walk_their_events_in_wire_order() {
     let notes = Notes::default();
     let mut core = mos_monitor::Core::new(Config::default());
     for name in ["one", "two", "three"] {

@@ -161,14 +161,14 @@ const TABLE: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn expressions_match_the_frames_they_mean() {
+fn spec_7_expressions_match_the_frames_they_mean() {
     let found: Vec<_> = TABLE.iter().map(|&(text, _)| (text, matched(text))).collect();
     let wrong: Vec<_> = found.iter().zip(TABLE).filter(|(found, (_, expected))| found.1 != *expected).collect();
     assert!(wrong.is_empty(), "found, expected: {wrong:#?}");
 }
 
 #[test]
-fn printed_expressions_parse_to_the_same() {
+fn spec_7_printed_expressions_parse_to_the_same() {
     for &(text, expected) in TABLE {
         let filter = Filter::parse(text).unwrap();
         let printed = filter.to_string();
@@ -236,7 +236,7 @@ const ERRORS: &[(&str, usize, &str)] = &[
 ];
 
 #[test]
-fn errors_name_what_is_wrong_and_where() {
+fn spec_7_errors_name_what_is_wrong_and_where() {
     for &(text, column, message) in ERRORS {
         let error = Filter::parse(text).unwrap_err();
         assert!(error.message.starts_with(message), "{text}: {}", error.message);
@@ -247,7 +247,7 @@ fn errors_name_what_is_wrong_and_where() {
 }
 
 #[test]
-fn errors_show_one_line_and_not_too_much_of_it() {
+fn spec_7_errors_show_one_line_and_not_too_much_of_it() {
     let error = Filter::parse("tcp\nand\tfoo").unwrap_err();
     assert!(error.to_string().ends_with("\n  tcp and foo\n          ^"), "{error}");
 

@@ -76,7 +76,7 @@ fn length_zero_reaches_to_the_end_of_the_frame() {
 }
 
 #[test]
-fn a_length_beyond_the_wire_is_malformed() {
+fn d14_a_length_beyond_the_wire_is_malformed() {
     for addresses in [v4(), v6()] {
         let frame = segment(addresses).to_ethernet();
         let cut = frame.len() - 1;
@@ -214,7 +214,7 @@ fn jumbograms() {
 }
 
 #[test]
-fn tunnels_are_named() {
+fn d15_tunnels_are_named() {
     let mut frame = segment(v4()).to_ethernet();
     let mut tunnel = |protocol: u8, port: u16| {
         frame[23] = protocol;

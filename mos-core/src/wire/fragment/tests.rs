@@ -60,7 +60,7 @@ fn restored(datagram: &[u8], id: u16) -> Vec<u8> {
 }
 
 #[test]
-fn in_any_order() {
+fn d16_in_any_order() {
     for is_v4 in [true, false] {
         let (datagram, data) = datagram(is_v4, &[7; 100]);
         let parts = [(0, &data[..48], true), (48, &data[48..96], true), (96, &data[96..], false)];
@@ -82,7 +82,7 @@ fn in_any_order() {
 }
 
 #[test]
-fn first_copy_wins() {
+fn d16_first_copy_wins() {
     let (datagram, _) = datagram(true, &[]);
     let mut defragmenter = Defragmenter::default();
     let mut add =
@@ -115,7 +115,7 @@ fn extension_headers_before_the_fragment_header_stay() {
 }
 
 #[test]
-fn useless_fragments_are_rejected() {
+fn d16_useless_fragments_are_rejected() {
     let (datagram, data) = datagram(true, &[7; 100]);
     let mut defragmenter = Defragmenter::default();
     let mut add = |id, offset, data: &[u8], more| {
@@ -152,7 +152,7 @@ fn useless_fragments_are_rejected() {
 }
 
 #[test]
-fn pieces_are_bounded() {
+fn d16_pieces_are_bounded() {
     let (datagram, _) = datagram(true, &[]);
     let mut defragmenter = Defragmenter::default();
     for index in 0..MAX_PIECES {
@@ -164,7 +164,7 @@ fn pieces_are_bounded() {
 }
 
 #[test]
-fn the_oldest_gives_way() {
+fn d16_the_oldest_gives_way() {
     let (datagram, data) = datagram(true, &[7; 100]);
     let limits = DefragLimits { max_datagrams: 2, ..DefragLimits::default() };
     let mut defragmenter = Defragmenter::new(limits);
@@ -180,7 +180,7 @@ fn the_oldest_gives_way() {
 }
 
 #[test]
-fn time_is_bounded() {
+fn d16_time_is_bounded() {
     let (datagram, data) = datagram(true, &[7; 100]);
     let mut defragmenter =
         Defragmenter::new(DefragLimits { timeout: Duration::from_secs(30), ..DefragLimits::default() });

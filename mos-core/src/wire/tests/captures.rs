@@ -174,7 +174,7 @@ fn garbage_is_malformed() {
 }
 
 #[test]
-fn cut_captures_keep_their_lengths() {
+fn d14_cut_captures_keep_their_lengths() {
     let Some(packets) = packets("edge/truncated.pcap") else { return };
     assert_eq!(count(&packets, PacketKind::Tcp), 20);
     assert_eq!(packets.iter().map(|(packet, _)| packet.payload_len).sum::<u32>(), 8200);
@@ -183,7 +183,7 @@ fn cut_captures_keep_their_lengths() {
 }
 
 #[test]
-fn vlan_tags() {
+fn d15_vlan_tags() {
     let Some(packets) = packets("edge/vlan.pcap") else { return };
     assert_eq!(count(&packets, PacketKind::Tcp), 20);
     assert!(packets.iter().all(|(packet, _)| packet.vlan != NO_VLAN));
@@ -198,7 +198,7 @@ fn frames_larger_than_any_link_allows() {
 }
 
 #[test]
-fn tunnels_and_other_links_are_named() {
+fn d15_tunnels_and_other_links_are_named() {
     let Some(packets_of_gre) = packets("public/suricata-verify--bug-5633-gre-02--gre-sample.pcap") else { return };
     assert!(packets_of_gre.iter().any(|(packet, _)| packet.tunnel() == Some(Tunnel::Gre)));
     let pppoe = packets("public/suricata-verify--bug-4810--pppoe-session-http.pcap").unwrap_or_default();
