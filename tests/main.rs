@@ -22,6 +22,7 @@ mod random_api;
 mod regression;
 mod replays;
 mod scenario;
+mod spec;
 mod support;
 mod timers;
 mod times;

@@ -1,0 +1,117 @@
+//! Raw monitors (D18), and packets without a flow (D17): each IP packet exactly once, whatever its protocol.
+
+use mos_core::config::Config;
+use mos_core::packet::LinkType;
+use mos_core::wire::checksum::checksum;
+use mos_monitor::{Core, Event, Filter, Monitor, RawMonitor, Side};
+
+use super::links::{ethernet, ipv4, udp};
+use crate::support::talk::Talk;
+use crate::support::{Frame, batch, core_with, feed, finish};
+
+const BURSTS: [usize; 3] = [1, 7, 64];
+
+/// An IPv6 packet with another protocol than TCP.
+fn ipv6(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let addresses = [0xfd00_u128 << 112 | 1, 0xfd00_u128 << 112 | 2].map(u128::to_be_bytes).concat();
+    [&[0x60, 0, 0, 0, 0, payload.len() as u8, protocol, 64][..], &addresses, payload].concat()
+}
+
+/// An IPv4 packet of every protocol but TCP, IPv6 of some, UDP, a fragment, then a TCP flow; and frames that are no IP.
+fn frames() -> (Vec<Frame>, usize) {
+    let mut talk = Talk::new(1);
+    let on_ethernet = |ether_type, bytes: &[u8]| {
+        let bytes = ethernet(ether_type, bytes);
+        Frame { wire_len: bytes.len() as u32, bytes, time: talk.time, link: LinkType::Ethernet }
+    };
+    // 51 is the authentication header, behind which TCP may be.
+    let protocols = (0..=255).filter(|protocol| ![6, 51].contains(protocol));
+    let mut frames: Vec<_> = protocols.map(|protocol| on_ethernet(0x0800, &ipv4(protocol, &[0; 24]))).collect();
+    frames.push(on_ethernet(0x0800, &udp(53, 53, b"query")));
+    frames.extend([17, 47, 58, 59, 89, 132].map(|protocol| on_ethernet(0x86dd, &ipv6(protocol, &[0; 24]))));
+    let mut fragment = ipv4(17, &[0; 24]);
+    fragment[6..12].copy_from_slice(&[0x20, 0, 64, 17, 0, 0]);
+    let sum = checksum(&fragment[..20]);
+    fragment[10..12].copy_from_slice(&sum.to_be_bytes());
+    frames.push(on_ethernet(0x0800, &fragment));
+    frames.extend([0x0806, 0x88cc, 0x8847].map(|ether_type| on_ethernet(ether_type, &[0; 46])));
+    let no_ip = 3;
+    frames.extend(talk.whole(b"question", b"answer"));
+    let mut bad = talk.again().syn();
+    let last = bad.bytes.len() - 4;
+    bad.bytes[last] ^= 1;
+    frames.push(bad);
+    let ip = frames.len() - no_ip;
+    (frames, ip)
+}
+
+/// With a filter or without, with a stream monitor or without.
+#[test]
+fn d18_raw_monitors_see_every_ip_packet_once() {
+    let (frames, ip) = frames();
+    for burst in BURSTS {
+        for with_stream in [false, true] {
+            let mut core = Core::new(Config::default());
+            if with_stream {
+                core.open(Monitor::<(), ()>::new("stream", ()).on_snd(Event::PktIn, |_| ())).unwrap();
+            }
+            let raw = |text: Option<&str>| {
+                let raw = RawMonitor::new("raw", 0_usize).on_packet(|cx| *cx.state += 1);
+                match text {
+                    Some(text) => raw.filter(Filter::parse(text).unwrap()),
+                    None => raw,
+                }
+            };
+            let sockets = [None, Some(""), Some("ip or ip6"), Some("tcp"), Some("not tcp")]
+                .map(|text| core.open_raw(raw(text)).unwrap());
+            feed(&mut core, &mut batch(&frames), burst);
+            let counts = sockets.map(|socket| *core.state::<usize>(socket).unwrap());
+            assert_eq!(counts, [ip, ip, ip, 9, ip - 9], "bursts of {burst}, with a stream monitor: {with_stream}");
+            finish(&mut core);
+        }
+    }
+}
+
+/// A raw monitor comes before the stack: what it drops is not forwarded, and changes no count of events.
+#[test]
+fn d18_a_raw_monitor_comes_first() {
+    let mut core = Core::new(Config::default());
+    let order = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let [snd, raw] = [order.clone(), order.clone()];
+    core.open(Monitor::<(), ()>::new("stream", ()).on_snd(Event::PktIn, move |_| snd.borrow_mut().push("snd")))
+        .unwrap();
+    core.open_raw(RawMonitor::new("raw", ()).on_packet(move |cx| {
+        raw.borrow_mut().push("raw");
+        assert!(cx.drop_packet());
+    }))
+    .unwrap();
+    let frames = [Talk::new(1).syn()];
+    let mut batch = batch(&frames);
+    let mut burst = batch.burst(0..1);
+    core.process(&mut burst);
+    assert_eq!(core.stack().forwarded(0, &burst), None);
+    assert_eq!(*order.borrow(), ["raw", "snd"]);
+    finish(&mut core);
+}
+
+/// ORPHAN: every IP packet that belongs to no flow, whatever its protocol; no packet of a flow, and nothing that is no IP.
+#[test]
+fn d17_orphans_are_all_ip_packets_without_a_flow() {
+    let (frames, ip) = frames();
+    for burst in BURSTS {
+        let monitor = Monitor::<usize, ()>::new("orphans", 0).on_orphan(|cx| *cx.state += 1);
+        let (mut core, socket) = core_with(Config::default(), monitor);
+        feed(&mut core, &mut batch(&frames), burst);
+        // Not the 8 packets of the flow, the fragment that waits for the others, and the segment with a bad checksum.
+        let flow = 8 + 1 + 1;
+        assert_eq!(core.state::<usize>(socket), Some(&(ip - flow)), "bursts of {burst}");
+        assert_eq!((core.stats().bad_checksums, core.stats().flows), (1, 1));
+        finish(&mut core);
+    }
+    let mut talk = Talk::new(3);
+    let stray = [talk.ack(Side::Client), talk.fin(Side::Server), talk.syn_ack(), talk.rst(Side::Client)];
+    let monitor = Monitor::<usize, ()>::new("orphans", 0).on_orphan(|cx| *cx.state += 1);
+    let (mut core, socket) = core_with(Config::default(), monitor);
+    feed(&mut core, &mut batch(&stray), 64);
+    assert_eq!(core.state::<usize>(socket), Some(&4));
+}
