@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mos_core::config::Config;
+use mos_core::time::Timestamp;
 use mos_monitor::{Event, Monitor, RawMonitor, Side, Timer};
 
 use crate::support::talk::Talk;
@@ -74,4 +75,18 @@ fn callbacks_beyond_the_budget_are_counted() {
     feed(&mut core, &mut batch(&[Talk::new(2).syn()]), 1);
     let times = core.callback_times().unwrap();
     assert_eq!((times.calls(), times.slow()), (1, 0));
+}
+
+/// Time may come to its end: all that waits for anything is over then.
+#[test]
+fn the_end_of_time_comes_and_passes() {
+    for timer in [false, true] {
+        let monitor = Monitor::<u64, ()>::new("clock", 0);
+        let monitor = if timer { monitor.every(Duration::from_secs(1), |cx| *cx.state += 1) } else { monitor };
+        let (mut core, socket) = core_with(Config::default(), monitor);
+        core.advance(Timestamp::from_millis(1));
+        core.advance(Timestamp::MAX);
+        core.advance(Timestamp::MAX);
+        assert_eq!(core.state::<u64>(socket), Some(&u64::from(timer)));
+    }
 }

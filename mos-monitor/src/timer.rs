@@ -233,7 +233,8 @@ impl Timers {
     ) -> Option<Armed> {
         loop {
             let Reverse((due, _, id)) = *self.due[clock as usize].peek()?;
-            if due > now {
+            // What would be due beyond the end of time is never due.
+            if due > now || due == Timestamp::MAX {
                 return None;
             }
             let entry = *self.entries.get(&id)?;

@@ -101,7 +101,8 @@ impl Stack {
     /// What is due up to `time`, in order of time.
     #[cold]
     fn pass_time<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
-        while self.wakeup <= time {
+        // The end of time is no wakeup, though time may get there.
+        while self.wakeup <= time && self.wakeup < Timestamp::MAX {
             let due = self.wakeup.max(self.now);
             self.fire_timers(due.as_millis(), burst, observer);
             (self.now, self.tick) = (due, due.as_millis());
