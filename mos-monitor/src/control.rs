@@ -140,9 +140,13 @@ impl Control {
         self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
         self.tell_timers();
         for (timer, handler) in monitor.first_timers() {
-            // The descriptors have just been enough for the monitor itself; without one for its timer, that does not fire.
-            let set = self.timers.set(&mut self.sockets, member, handler, None, timer);
-            debug_assert!(set.is_some(), "no descriptors left for a timer");
+            if self.timers.set(&mut self.sockets, member, handler, None, timer).is_none() {
+                // Opened with all its timers, or not at all.
+                self.timers.close(&mut self.sockets, member);
+                self.known[index] = None;
+                self.release(descriptor);
+                return Err(OpenError::TooMany { most: MAX_MONITORS });
+            }
         }
         self.commands.push(Command::OpenStream { member, monitor: Box::new(monitor) });
         Ok(descriptor)
