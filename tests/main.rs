@@ -19,6 +19,7 @@ mod panics;
 mod properties;
 mod queries;
 mod random_api;
+mod reading;
 mod regression;
 mod replays;
 mod scenario;

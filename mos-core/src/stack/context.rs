@@ -11,7 +11,7 @@ use crate::filter::Filter;
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::flow::{FlowId, Offers};
 use crate::packet::{Burst, FrameMeta, Verdict};
-use crate::reassembly::Span;
+use crate::reassembly::{Span, StreamBuffer};
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 use crate::wire::{Packet, SeqNum, TcpFlags};
@@ -156,7 +156,8 @@ impl Attachments<'_> {
     /// `reader` begins to read what `side` of `flow` receives: from the next byte on.
     pub fn begin_reading(&mut self, flow: FlowId, side: Side, reader: u8) {
         if let Some(slot) = self.stack.flows.slot_of(flow) {
-            if self.stack.backlog(slot, side).is_some_and(|backlog| !backlog.stream.keeps_bytes()) {
+            let only_ranges = |stream: &StreamBuffer| !stream.is_empty() && !stream.keeps_bytes();
+            if self.stack.backlog(slot, side).is_some_and(|backlog| only_ranges(&backlog.stream)) {
                 // Ranges without bytes would take all that comes for one of them: what was noted there is a gap now.
                 self.stack.drop_backlog(slot, side);
             }

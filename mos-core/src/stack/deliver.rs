@@ -1,5 +1,7 @@
 //! From the stream to its readers: what a burst brought is shown to them at its end, and what they leave is kept.
 
+use smallvec::SmallVec;
+
 use super::pending::{Group, MAX_READERS, Source};
 use super::{FlowCx, Stack};
 use crate::event::{ErrorReason, Observer, Reading, Side, Wanted};
@@ -30,8 +32,8 @@ impl Stack {
     /// NEW_DATA for one group; what its readers leave is kept.
     pub(super) fn deliver<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let (slot, side) = (self.pending.group(group).slot, self.pending.group(group).side);
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
-            // The flow ended in this burst, and had it then.
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) || self.pending.is_withdrawn(group) {
+            // The flow ended in this burst, and had it then; or its readers have stopped reading.
             return;
         }
         self.delivering = Some(group);
@@ -98,10 +100,18 @@ impl Stack {
         }
         let end = self.group_start(group) + len;
         self.make_room(slot, side, end, None, burst, observer);
+        let hot = self.flows.hot(slot);
+        if !hot.wanted.any(Wanted::buffer(side)) {
+            // Nobody reads any more: whoever was told of an overrun may have stopped then.
+            return;
+        }
+        let Reading { readers, history_bytes: history, .. } = observer.reading(hot.table, side);
         let Some(backlog) = self.ensure_backlog(slot, side) else { return };
         backlog.capacity = backlog.capacity.min(end.saturating_sub(backlog.slowest(readers, end)));
         let keep_from = backlog.slowest(readers, end).min(end.saturating_sub(history)).max(backlog.floor());
-        self.materialize_from(group, keep_from, burst);
+        for span in self.materialize_from(group, keep_from, burst) {
+            self.lose(slot, side, span, burst, observer);
+        }
         self.release(slot, side, keep_from);
         if let Some(backlog) = self.backlog(slot, side)
             && backlog.stream.is_empty()
@@ -112,19 +122,34 @@ impl Stack {
         }
     }
 
-    /// Copies what a group has in frames to the backlog.
+    /// There is no memory to keep `span` of what a burst brought: with an ERROR for those who have not read it.
+    fn lose<O: Observer>(&mut self, slot: u32, side: Side, span: Span, burst: &mut Burst<'_>, observer: &mut O) {
+        let readers = observer.reading(self.flows.hot(slot).table, side).readers;
+        let Some(backlog) = self.backlog(slot, side) else { return };
+        let behind = backlog.behind(readers, span.end());
+        if let Some(unread) = span.at_or_above(backlog.slowest(behind, span.end())) {
+            self.error_to(behind, slot, side, ErrorReason::Overrun(unread), None, burst, observer);
+        }
+        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+            self.buffers.get_mut(buffer).add_gap(span);
+        }
+    }
+
+    /// Copies what a group has in frames to the backlog, as far as there is memory for it: the rest stays where it lies.
     pub(super) fn materialize(&mut self, slot: u32, side: Side, burst: &Burst<'_>) {
         if let Some(group) = self.pending.find(slot, side)
             && self.ensure_backlog(slot, side).is_some()
         {
-            self.materialize_from(group, 0, burst);
+            let _ = self.materialize_from(group, 0, burst);
         }
     }
 
-    fn materialize_from(&mut self, group: usize, keep_from: u64, burst: &Burst<'_>) {
+    /// The same for what lies at `keep_from` or behind. Returns what is not there.
+    fn materialize_from(&mut self, group: usize, keep_from: u64, burst: &Burst<'_>) -> SmallVec<[Span; 2]> {
+        let mut left = SmallVec::<[Span; 2]>::new();
         let mut at = self.group_start(group);
         let Group { slot, side, first, .. } = *self.pending.group(group);
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return left };
         let mut next = first;
         while let Some(piece) = self.pending.piece_mut(next) {
             let (start, end) = (at.max(keep_from), at + piece.len);
@@ -137,16 +162,19 @@ impl Stack {
                 if let Some(bytes) = self.scratch.at(piece.source, piece.len as usize, burst) {
                     let bytes = &bytes[skip..];
                     let kept = backlog.stream.store(&mut self.pool, start, bytes, OverlapPolicy::First, 0);
-                    match kept {
-                        Ok(_) => piece.source = Source::Stored,
-                        // No memory for what was left unread: readers find it missing.
-                        Err(_) => backlog.add_gap(span),
+                    match (kept, left.last_mut()) {
+                        (Ok(_), _) => piece.source = Source::Stored,
+                        (Err(_), Some(last)) if last.end() == start => {
+                            *last = Span::new(last.start(), end).unwrap_or(*last);
+                        }
+                        (Err(_), _) => left.push(span),
                     }
                 }
             }
             at = end;
             next = piece.next;
         }
+        left
     }
 
     /// Keeps what is unread of a direction within the receive buffer: the oldest goes, as in a ring, with an ERROR.
@@ -195,6 +223,13 @@ impl Stack {
 
     /// Nobody reads what `side` receives any more: no bytes are kept, only what is needed to follow the stream.
     pub(super) fn stop_reading(&mut self, slot: u32, side: Side) {
+        if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) {
+            // Whoever begins to read later in this burst has no use for that, and what comes until then has no place in it.
+            if let Some(group) = self.pending.find(slot, side) {
+                self.pending.withdraw(group);
+            }
+            self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
+        }
         let offset = self.offset(slot, side);
         let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
         let backlog = self.buffers.get_mut(buffer);

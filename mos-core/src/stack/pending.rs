@@ -7,6 +7,9 @@ use crate::wire::SeqNum;
 
 const END: u32 = u32::MAX;
 
+/// The name of a group that nobody reads any more: of no slot, as these have 31 bits and the last one is none.
+const NOBODY: u32 = u32::MAX;
+
 /// Where the bytes of a piece are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -120,6 +123,17 @@ impl Pending {
     pub(crate) fn find(&self, slot: u32, side: Side) -> Option<usize> {
         let name = name(slot, side);
         self.names.iter().rposition(|other| *other == name)
+    }
+
+    /// Nobody reads the group any more. What its side receives later in the burst is another group.
+    pub(crate) fn withdraw(&mut self, index: usize) {
+        self.names[index] = NOBODY;
+    }
+
+    /// Whether nobody reads the group any more.
+    #[inline]
+    pub(crate) fn is_withdrawn(&self, index: usize) -> bool {
+        self.names[index] == NOBODY
     }
 
     /// The sides of a flow, that whose data came first in front.
