@@ -186,6 +186,31 @@ fn what_is_left_without_memory_is_an_overrun() {
     }
 }
 
+/// Two want NEW_DATA, one of them at once; the other one asks for that as well, with a packet that brings no data.
+#[test]
+fn whoever_asks_for_data_at_once_misses_nothing() {
+    for burst in [1, 64] {
+        let (first, second) = (Shown::default(), Shown::default());
+        let mut core = Core::new(Config::default());
+        core.open(taker(&first).immediate()).unwrap();
+        let late = taker(&second).on_rcv(Event::PktIn, |cx| {
+            *cx.flow += 1;
+            if *cx.flow == 5 {
+                cx.conn.set_immediate(true).unwrap();
+            }
+        });
+        core.open(late).unwrap();
+        let mut talk = Talk::new(1);
+        let mut frames = Vec::from(talk.handshake());
+        frames.extend([talk.data(Side::Client, b"data"), talk.ack(Side::Server)]);
+        frames.extend(talk.close());
+        feed(&mut core, &mut batch(&frames), burst);
+        assert_eq!(*first.borrow(), [(0, b"data".to_vec())], "burst {burst}");
+        assert_eq!(*second.borrow(), [(0, b"data".to_vec())], "burst {burst}");
+        finish(&mut core);
+    }
+}
+
 /// A monitor that comes with a timer is opened with it, or not at all.
 #[test]
 fn a_monitor_without_a_descriptor_for_its_timer_is_not_opened() {

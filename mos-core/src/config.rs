@@ -18,7 +18,7 @@ pub enum ChecksumMode {
     Auto,
 }
 
-/// How long a flow may be silent, by its state. Zero means for ever.
+/// How long a flow may be silent, by its state. Zero means for ever; more than 2^31 ms, almost 25 days, is as much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// While the handshake is not complete.

@@ -330,7 +330,9 @@ impl Observer for Monitors {
         self.refresh(cx);
         let telling = Telling { hook: Hook::Null, side, reason: None };
         self.for_each(cx, side, |monitors, cx, seat| {
-            if seat.table.reads(side) && seat.table.settings.immediate == immediate {
+            let reads = seat.table.reads(side) && seat.table.settings.immediate == immediate;
+            // Who hears at once has heard all that it has taken, whoever has joined since.
+            if reads && (!immediate || cx.unread_len(side, seat.member.index) > 0) {
                 monitors.tell(seat, cx, telling, Event::NewData);
             }
         });

@@ -203,6 +203,9 @@ impl Monitors {
                     }
                 }
                 attachments.set(flow, self.sets.attachment(step.to));
+                if change == Change::Immediate(true) {
+                    attachments.begin_immediate(flow);
+                }
             }
             None => {
                 if self.unchanged == 0 {

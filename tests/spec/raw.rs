@@ -115,3 +115,16 @@ fn d17_orphans_are_all_ip_packets_without_a_flow() {
     feed(&mut core, &mut batch(&stray), 64);
     assert_eq!(core.state::<usize>(socket), Some(&4));
 }
+
+/// The IP header can be read, the TCP header cannot: an IP packet all the same, of no flow.
+#[test]
+fn d18_a_packet_with_a_broken_tcp_header_is_an_ip_packet() {
+    let mut frame = Talk::new(1).syn();
+    frame.bytes[32] = 0;
+    let mut core = Core::new(Config::default());
+    let raw = core.open_raw(RawMonitor::new("raw", 0_u32).on_packet(|cx| *cx.state += 1)).unwrap();
+    let stream = core.open(Monitor::<u32, ()>::new("orphans", 0).on_orphan(|cx| *cx.state += 1)).unwrap();
+    feed(&mut core, &mut batch(&[frame]), 64);
+    assert_eq!((core.state::<u32>(raw), core.state::<u32>(stream)), (Some(&1), Some(&1)));
+    finish(&mut core);
+}

@@ -10,7 +10,7 @@ use crate::flow::NO_SLOT;
 use crate::packet::{Burst, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{PacketKind, checksum, decode_into, decode_ip, fragment::Outcome};
+use crate::wire::{Packet, PacketKind, checksum, decode_into, decode_ip, fragment::Outcome};
 
 /// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
 const HEADERS_AHEAD: usize = 8;
@@ -113,8 +113,8 @@ impl Stack {
     }
 
     fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let kind = self.packets[index].kind;
-        if observer.wants_packets() && !matches!(kind, PacketKind::Undecoded(_)) {
+        let Packet { kind, ip_version, .. } = self.packets[index];
+        if observer.wants_packets() && ip_version != 0 {
             observer.on_packet(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
         }
         match kind {
@@ -126,7 +126,12 @@ impl Stack {
                 self.orphan(index, burst, observer);
             }
             PacketKind::Fragment => self.fragment(index, burst, observer),
-            PacketKind::Undecoded(reason) => self.stats.undecoded[reason.index()] += 1,
+            PacketKind::Undecoded(reason) => {
+                self.stats.undecoded[reason.index()] += 1;
+                if ip_version != 0 {
+                    self.orphan(index, burst, observer);
+                }
+            }
         }
     }
 

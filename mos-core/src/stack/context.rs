@@ -175,6 +175,18 @@ impl Attachments<'_> {
         }
     }
 
+    /// Somebody asks for NEW_DATA of `flow` with every packet: what is there and was not told comes with the next one.
+    pub fn begin_immediate(&mut self, flow: FlowId) {
+        let Some(slot) = self.stack.flows.slot_of(flow) else { return };
+        for side in Side::BOTH {
+            if self.stack.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
+                && let Some(group) = self.stack.pending.find(slot, side)
+            {
+                self.stack.pending.announce_again(group);
+            }
+        }
+    }
+
     /// Calls [`Observer::on_wakeup`](crate::event::Observer::on_wakeup) when that time has come; the end of time is never.
     pub fn wake_at(&mut self, time: Timestamp) {
         self.stack.wakeup = time;

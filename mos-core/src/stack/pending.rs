@@ -174,6 +174,11 @@ impl Pending {
         }
     }
 
+    /// Somebody more hears at once: what waits for the end of the burst is told with the next packet.
+    pub(crate) fn announce_again(&mut self, index: usize) {
+        self.groups[index].announced = 0;
+    }
+
     /// All of a group is known to those who hear at once.
     pub(crate) fn announce(&mut self, index: usize) {
         let group = &mut self.groups[index];

@@ -92,14 +92,17 @@ pub(super) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet 
 fn decode_layers(frame: &[u8], wire_len: usize, link: LinkType) -> Result<Packet, Undecoded> {
     let packet = ip::decode(frame, wire_len, link::network(frame, link)?)?;
     match (packet.kind, packet.protocol) {
-        (PacketKind::OtherIp, TCP) => tcp(packet, frame),
+        // Without a TCP header that can be read it is an IP packet still.
+        (PacketKind::OtherIp, TCP) => {
+            Ok(tcp(packet, frame).unwrap_or_else(|reason| Packet { kind: PacketKind::Undecoded(reason), ..packet }))
+        }
         (PacketKind::OtherIp, UDP) => Ok(udp(packet, frame)),
         _ => Ok(packet),
     }
 }
 
 /// Reads the TCP header at the start of an IP payload. Options that the capture cut off are missing; without the first 20
-/// bytes there is no packet.
+/// bytes there is no header.
 fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
     let segment = packet.payload(frame);
     let segment_len = packet.payload_len as usize;

@@ -48,12 +48,13 @@ pub enum PacketKind {
 
 /// A decoded packet. Offsets count from the first byte of the frame; numbers are in host order.
 ///
-/// What does not apply is 0: TCP fields of packets that are not TCP, and everything but the reason of undecoded frames.
+/// What does not apply is 0: TCP fields of packets that are not TCP, and, of undecoded frames, everything but the reason, and
+/// what the IP header says if only the TCP header is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// What it is.
     pub kind: PacketKind,
-    /// 4 or 6; 0 if the frame is undecoded.
+    /// 4 or 6; 0 if the frame is no IP packet that can be read.
     pub ip_version: u8,
     /// The protocol of the IP payload, after extension headers.
     pub protocol: u8,
