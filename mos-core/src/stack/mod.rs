@@ -14,7 +14,12 @@
 //! | `resync` | a capture that has missed more than a window |
 //! | `suspect` | data that was rejected, and acknowledged all the same |
 //! | `pending` | what a burst holds for its readers |
+//! | `bypass` | flows that nobody monitors any more |
 //! | `context`, `chunks` | what a callback sees and may do; unread stream, run by run |
+//! | `edit`, `scratch` | what SND callbacks do to a packet; packets that got another length |
+//! | `in_step` | endpoints whose numbers differ because of that; streams that were cut |
+//! | `transmit` | packets that callbacks send |
+//! | `rtt` | round-trip times |
 
 mod burst;
 mod bypass;
