@@ -38,13 +38,14 @@ pub struct Conn<'a, 'b, At> {
 
 /// Where things are.
 impl<At> Conn<'_, '_, At> {
-    /// The side the event is about: the sender at SND, the receiver at RCV and for data.
+    /// The side the event is about: the sender at SND, the receiver at RCV and for data. The client, where there is no such side:
+    /// for timers. At the end of the flow the server.
     #[must_use]
     pub fn side(&self) -> Side {
         self.side
     }
 
-    /// The event.
+    /// The event; for timers, which are none, PKT_IN.
     #[must_use]
     pub fn event(&self) -> EventId {
         self.event
