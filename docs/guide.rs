@@ -42,14 +42,12 @@ pub fn feed(core: &mut mos_monitor::Core, frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 /// The sender of a frame.
-#[allow(dead_code, reason = "not every example looks at what is forwarded")]
 pub fn source(frame: &[u8]) -> std::net::SocketAddr {
     let packet = decode(frame, frame.len() as u32, LinkType::Ethernet);
     std::net::SocketAddr::new(packet.source(frame), packet.src_port)
 }
 
 /// The TCP payload of a frame.
-#[allow(dead_code, reason = "not every example looks at what is forwarded")]
 pub fn payload(frame: &[u8]) -> &[u8] {
     decode(frame, frame.len() as u32, LinkType::Ethernet).payload(frame)
 }

@@ -44,9 +44,9 @@ impl Counter {
     }
 }
 
-#[allow(unsafe_code)]
 // SAFETY: every call is passed on to the system's allocator as it came, and its answer is passed back; counting does not
 // touch the memory, and does not unwind.
+#[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counter {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count();

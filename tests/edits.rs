@@ -16,6 +16,8 @@ use mos_core::wire::{
 
 use crate::support::Frame;
 
+use crate::support::dice::Dice;
+
 /// Built frames; those of the capture come on top.
 const BUILT: usize = 2000;
 
@@ -25,44 +27,22 @@ const MOST_EDITS: usize = 6;
 /// Edited packets stay below it.
 const MAX_IP_LEN: usize = 3000;
 
-/// Random numbers that are the same each time (xorshift64).
-struct Dice(u64);
-
 impl Dice {
-    fn number(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.number() >> 16) as usize % most.max(1)
-    }
-
-    fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.number() as u8).collect()
-    }
-
     /// Fewer bytes than `most`.
     fn some_bytes(&mut self, most: usize) -> Vec<u8> {
         let len = self.below(most);
-        self.bytes(len)
+        self.fill(len)
     }
 
     fn seq(&mut self) -> SeqNum {
-        SeqNum(self.number() as u32)
+        SeqNum(self.next() as u32)
     }
 
     fn endpoint(&mut self, is_v6: bool) -> SocketAddr {
-        let [a, b] = [self.number() as u8, self.number() as u8];
+        let [a, b] = [self.next() as u8, self.next() as u8];
         let address: IpAddr =
             if is_v6 { [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b].into() } else { [10, 0, a, b].into() };
-        SocketAddr::new(address, self.number() as u16)
+        SocketAddr::new(address, self.next() as u16)
     }
 
     /// TCP options that mean something, filled up to words.
@@ -73,10 +53,10 @@ impl Dice {
                 0 => vec![2, 4, 5, 0xb4],
                 1 => vec![3, 3, 7],
                 2 => vec![4, 2],
-                3 => [&[8, 10][..], &self.bytes(8)].concat(),
+                3 => [&[8, 10][..], &self.fill(8)].concat(),
                 4 => {
                     let blocks = 1 + self.below(3);
-                    [&[5, 2 + 8 * blocks as u8][..], &self.bytes(8 * blocks)].concat()
+                    [&[5, 2 + 8 * blocks as u8][..], &self.fill(8 * blocks)].concat()
                 }
                 _ => vec![1],
             };
@@ -154,7 +134,7 @@ impl Subject {
         };
         let from = field.start + dice.below(field.len());
         let len = 1 + dice.below(field.end - from);
-        let bytes = dice.bytes(len);
+        let bytes = dice.fill(len);
         overwrite(&mut self.bytes, &packet, layer, from, &bytes, checksums).unwrap();
     }
 
@@ -214,7 +194,7 @@ impl Subject {
             if dice.one_in(2) {
                 continue;
             }
-            let number = dice.number();
+            let number = dice.next();
             match field {
                 0 => rewrite.src = Some(dice.endpoint(is_v6)),
                 1 => rewrite.dst = Some(dice.endpoint(is_v6)),
@@ -239,7 +219,7 @@ impl Subject {
 
     fn renumber(&mut self, dice: &mut Dice) {
         let packet = self.packet();
-        let (seq, ack, shift) = (dice.seq(), dice.seq(), dice.number() as u32);
+        let (seq, ack, shift) = (dice.seq(), dice.seq(), dice.next() as u32);
         let sack = TcpOptions::parse(&self.options).sack;
         renumber(&mut self.bytes, &packet, seq, ack, |block| block.map(|edge| edge + shift));
         let after = self.packet();
@@ -273,9 +253,9 @@ fn built(dice: &mut Dice) -> Subject {
     let flags = if dice.one_in(4) { TcpFlags::SYN } else { TcpFlags::ACK };
     let (seq, ack) = (dice.seq(), dice.seq());
     let segment = TcpSegment { seq, ack, flags, options, payload, ..TcpSegment::new(src, dst) };
-    let mut builder = FrameBuilder::new().identification(dice.number() as u16);
+    let mut builder = FrameBuilder::new().identification(dice.next() as u16);
     for _ in 0..dice.below(3) {
-        builder = builder.vlan(dice.number() as u16 & 0xfff);
+        builder = builder.vlan(dice.next() as u16 & 0xfff);
     }
     let mut datagram = builder.raw_ip(&segment);
     if is_v6 && dice.one_in(3) {

@@ -13,6 +13,7 @@ use mos_core::wire::TcpFlags;
 use mos_monitor::{Chunk, Conn, Core, ErrorReason, Event, LastPacket, Monitor, RawMonitor, Side, WithPacket};
 use sha2::{Digest, Sha256};
 
+use crate::support::event_name;
 use crate::support::{Frame, batch, feed, finish, read, traces};
 
 /// Lines of a long log that its file has: so many of the beginning, and of the end.
@@ -83,19 +84,6 @@ fn hex(hash: &Sha256) -> String {
 
 fn total((seen, missing, hash): &(u64, u64, Sha256)) -> String {
     format!("+{seen} -{missing} {}", hex(hash))
-}
-
-fn event_name(event: Event) -> &'static str {
-    match event {
-        Event::PktIn => "PKT_IN",
-        Event::ConnStart => "CONN_START",
-        Event::NewData => "NEW_DATA",
-        Event::Error => "ERROR",
-        Event::TcpStateChange => "STATE",
-        Event::Orphan => "ORPHAN",
-        Event::Rexmit => "REXMIT",
-        Event::ConnEnd => "CONN_END",
-    }
 }
 
 fn flags(flags: u8) -> String {

@@ -13,7 +13,8 @@ use mos_core::time::Timestamp;
 use mos_core::wire::decode;
 use mos_monitor::{AlterError, Chunk, Core, Event, Layer, Monitor};
 
-use crate::support::in_step::{Endpoint, Random, Traits, Weather, World};
+use crate::support::dice::Dice;
+use crate::support::in_step::{Endpoint, Traits, Weather, World};
 use crate::support::talk::Talk;
 use crate::support::{batch, core_with, feed};
 
@@ -41,9 +42,9 @@ struct Case {
 }
 
 /// Changes payloads at random, several times at random, and notes what it did.
-fn editor(case: Case, changes: &Changes) -> Monitor<Random, ()> {
+fn editor(case: Case, changes: &Changes) -> Monitor<Dice, ()> {
     let changes = changes.clone();
-    Monitor::new("editor", Random::new(case.seed ^ 0xed17)).on_snd(Event::PktIn, move |cx| {
+    Monitor::new("editor", Dice(case.seed ^ 0xed17)).on_snd(Event::PktIn, move |cx| {
         let random = &mut *cx.state;
         let towards = cx.conn.side().other() as usize;
         while random.percent(case.edits) {
@@ -61,7 +62,7 @@ fn editor(case: Case, changes: &Changes) -> Monitor<Random, ()> {
                 // Bytes changed in place are not remembered: they are this monitor's concern when they are sent again.
                 continue;
             }
-            let inserted = random.bytes(inserted_len);
+            let inserted = random.fill(inserted_len);
             match cx.conn.edit().replace(Layer::Payload, at, removed.len(), &inserted) {
                 Ok(_) => {
                     let change = Change { at: offset + at as u64, removed, inserted };
@@ -107,7 +108,7 @@ fn undone(mut stream: Vec<u8>, changes: &[Change], what: &Case) -> Vec<u8> {
 /// Plays a case to its end, and checks all that is promised. Returns how many changes were made, and how many segments sent
 /// again.
 fn play(case: Case) -> (usize, u64) {
-    let mut random = Random::new(case.seed);
+    let mut random = Dice(case.seed);
     let addresses: [SocketAddr; 2] = match random.percent(50) {
         true => ["10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap()],
         false => ["[2001:db8::1]:40000".parse().unwrap(), "[2001:db8::2]:80".parse().unwrap()],
@@ -123,9 +124,9 @@ fn play(case: Case) -> (usize, u64) {
         let iss = if case.wrap { (random.below(4000) as u32).wrapping_neg() } else { random.next() as u32 };
         let len = [random.below(20_000), random.below(2000), 0][random.below(8).min(2) % 3];
         let len = if end == 0 && len == 0 { 5000 } else { len };
-        let to_send = random.bytes(len);
+        let to_send = random.fill(len);
         let addresses = if end == 0 { addresses } else { [addresses[1], addresses[0]] };
-        Endpoint::new(end == 0, addresses, iss, to_send, traits, Random::new(random.next()))
+        Endpoint::new(end == 0, addresses, iss, to_send, traits, Dice(random.next()))
     });
     let sent = [0, 1].map(|end: usize| ends[end].to_send.clone());
     let mut world = World::new(ends, case.weather, random);

@@ -10,7 +10,8 @@ use mos_core::stack::MAX_OUTGOING;
 use mos_core::wire::{FrameBuilder, PacketKind, SeqNum, TcpFlags, TcpSegment, checksum, decode};
 use mos_monitor::{Core, EndReason, Event, Monitor, Outgoing, SendError, Side, Timer, Way};
 
-use crate::support::in_step::{Endpoint, Random, Traits, Weather, World};
+use crate::support::dice::Dice;
+use crate::support::in_step::{Endpoint, Traits, Weather, World};
 use crate::support::talk::Talk;
 use crate::support::{Frame, batch, core_with, feed};
 
@@ -232,11 +233,11 @@ fn endpoints_of_an_edited_flow_accept_resets() {
     for seed in 0..20 {
         let traits = Traits { mss: 500, window: 5000, timestamps: seed % 2 == 0, sack: true, patience: 60 };
         let addresses = ["10.0.0.1:40000".parse().unwrap(), "10.0.0.2:80".parse().unwrap()];
-        let mut random = Random::new(seed);
+        let mut random = Dice(seed);
         let ends = [0, 1].map(|end| {
             let addresses = if end == 0 { addresses } else { [addresses[1], addresses[0]] };
-            let (iss, bytes) = (random.next() as u32, random.bytes(9000));
-            Endpoint::new(end == 0, addresses, iss, bytes, traits, Random::new(seed + end))
+            let (iss, bytes) = (random.next() as u32, random.fill(9000));
+            Endpoint::new(end == 0, addresses, iss, bytes, traits, Dice(seed + end))
         });
         let calm = Weather { loss: 0, twice: 0, delay: [1, 1] };
         let mut world = World::new(ends, calm, random);

@@ -29,6 +29,8 @@ use mos_core::wire::emit::TcpSegment;
 use mos_core::wire::{SeqNum, TcpFlags, checksum, decode};
 use mos_monitor::{Chunk, Conn, Core, ErrorReason, Event, Monitor, PeekError, Side};
 
+use crate::support::event_name;
+
 /// What `set` changes while packets flow.
 #[derive(Debug)]
 struct Settings {
@@ -63,19 +65,6 @@ fn side_name(side: Side) -> &'static str {
 fn states<At>(conn: &Conn<'_, '_, At>) -> String {
     let state = |side| conn.state(side).map_or("-".to_owned(), |state| (state as u8).to_string());
     format!("({},{})", state(Side::Client), state(Side::Server))
-}
-
-fn event_name(event: Event) -> &'static str {
-    match event {
-        Event::PktIn => "PKT_IN",
-        Event::ConnStart => "CONN_START",
-        Event::NewData => "NEW_DATA",
-        Event::Error => "ERROR",
-        Event::TcpStateChange => "STATE",
-        Event::Orphan => "ORPHAN",
-        Event::Rexmit => "REXMIT",
-        Event::ConnEnd => "CONN_END",
-    }
 }
 
 fn reason_text(reason: ErrorReason) -> String {

@@ -231,6 +231,20 @@ pub(crate) fn core_with<S: 'static, F: Default + 'static>(
     (core, socket)
 }
 
+/// An event's name in the logs that tests compare.
+pub(crate) fn event_name(event: Event) -> &'static str {
+    match event {
+        Event::PktIn => "PKT_IN",
+        Event::ConnStart => "CONN_START",
+        Event::NewData => "NEW_DATA",
+        Event::Error => "ERROR",
+        Event::TcpStateChange => "STATE",
+        Event::Orphan => "ORPHAN",
+        Event::Rexmit => "REXMIT",
+        Event::ConnEnd => "CONN_END",
+    }
+}
+
 /// Replays a capture to its end, and checks that nothing is left.
 pub(crate) fn replay(config: &Config, monitor: Monitor<Log, Option<usize>>, capture: &[Frame], burst: usize) -> Replay {
     let (mut core, socket) = core_with(config.clone(), monitor);

@@ -48,15 +48,12 @@ impl Monitors {
     #[inline]
     fn next(&self, cx: &FlowCx<'_>, towards: Side, last: Option<u64>) -> Option<(Seat, bool)> {
         let seats = &*self.sets.get(cx.table())?.seats;
-        match (seats, last) {
-            (_, _) if towards == Side::Server => {
-                let index = seats.iter().position(|seat| last.is_none_or(|last| seat.member.order > last))?;
-                Some((seats[index].clone(), index + 1 == seats.len()))
-            }
-            (_, _) => {
-                let index = seats.iter().rposition(|seat| last.is_none_or(|last| seat.member.order < last))?;
-                Some((seats[index].clone(), index == 0))
-            }
+        if towards == Side::Server {
+            let index = seats.iter().position(|seat| last.is_none_or(|last| seat.member.order > last))?;
+            Some((seats[index].clone(), index + 1 == seats.len()))
+        } else {
+            let index = seats.iter().rposition(|seat| last.is_none_or(|last| seat.member.order < last))?;
+            Some((seats[index].clone(), index == 0))
         }
     }
 

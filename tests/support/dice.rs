@@ -28,10 +28,20 @@ impl Dice {
         of.get(self.below(of.len())).cloned()
     }
 
+    /// True so many times out of a hundred.
+    pub(crate) fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    /// So many bytes.
+    pub(crate) fn fill(&mut self, len: usize) -> Vec<u8> {
+        (0..len).map(|_| self.next() as u8).collect()
+    }
+
     /// Bytes, usually few.
     pub(crate) fn bytes(&mut self) -> Vec<u8> {
         let most = if self.one_in(8) { 3000 } else { 20 };
         let len = self.below(most);
-        (0..len).map(|_| self.next() as u8).collect()
+        self.fill(len)
     }
 }

@@ -10,36 +10,7 @@ use std::net::SocketAddr;
 use mos_core::packet::LinkType;
 use mos_core::wire::{FrameBuilder, PacketKind, SeqNum, TcpFlags, TcpOptions, TcpSegment, checksum, decode};
 
-/// A small generator of random numbers, the same on every machine.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// From 0 on, below `end`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    pub(crate) fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-}
+use super::dice::Dice;
 
 /// What both endpoints have in common.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +32,7 @@ pub(crate) struct Endpoint {
     addresses: [SocketAddr; 2],
     pub(crate) iss: u32,
     irs: Option<u32>,
-    random: Random,
+    random: Dice,
     pub(crate) to_send: Vec<u8>,
     is_established: bool,
     syn_sent: Option<u64>,
@@ -90,7 +61,7 @@ impl Endpoint {
         iss: u32,
         to_send: Vec<u8>,
         traits: Traits,
-        random: Random,
+        random: Dice,
     ) -> Self {
         Self {
             name: if is_client { "client" } else { "server" },
@@ -385,7 +356,7 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn send(&mut self, now: u64, frame: Vec<u8>, weather: Weather, random: &mut Random) {
+    fn send(&mut self, now: u64, frame: Vec<u8>, weather: Weather, random: &mut Dice) {
         for _ in 0..1 + usize::from(random.percent(weather.twice)) {
             if random.percent(weather.loss) {
                 continue;
@@ -410,12 +381,12 @@ pub(crate) struct World {
     before: Stretch,
     after: [Stretch; 2],
     pub(crate) weather: Weather,
-    pub(crate) random: Random,
+    pub(crate) random: Dice,
     pub(crate) now: u64,
 }
 
 impl World {
-    pub(crate) fn new(ends: [Endpoint; 2], weather: Weather, random: Random) -> Self {
+    pub(crate) fn new(ends: [Endpoint; 2], weather: Weather, random: Dice) -> Self {
         Self { ends, before: Stretch::default(), after: Default::default(), weather, random, now: 1000 }
     }
 
