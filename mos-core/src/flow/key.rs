@@ -56,7 +56,7 @@ impl Hasher {
     }
 
     /// The key of a decoded TCP packet.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn key(&self, packet: &Packet, frame: &[u8]) -> PacketKey {
         let (source, destination) = if packet.ip_version == 4 {
@@ -65,10 +65,7 @@ impl Hasher {
                 u64::from(packet.dst_v4) << 16 | u64::from(packet.dst_port),
             )
         } else {
-            (
-                self.endpoint_v6(packet.src_v6(frame), packet.src_port),
-                self.endpoint_v6(packet.dst_v6(frame), packet.dst_port),
-            )
+            self.endpoints_v6(packet, frame)
         };
         let from_high = source > destination;
         let (low, mut high) = if from_high { (destination, source) } else { (source, destination) };
@@ -84,6 +81,12 @@ impl Hasher {
     fn tag(&self, key: FlowKey) -> u32 {
         let mixed = fold(key.low ^ self.seed[0], key.high ^ self.seed[1]);
         (mixed ^ mixed >> 32) as u32
+    }
+
+    #[inline(never)]
+    fn endpoints_v6(&self, packet: &Packet, frame: &[u8]) -> (u64, u64) {
+        let source = self.endpoint_v6(packet.src_v6(frame), packet.src_port);
+        (source, self.endpoint_v6(packet.dst_v6(frame), packet.dst_port))
     }
 
     fn endpoint_v6(&self, address: [u8; 16], port: u16) -> u64 {

@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use smallvec::SmallVec;
 
 use crate::event::{Side, Wanted};
-use crate::flow::key::FlowKey;
+use crate::flow::key::{FlowKey, PacketKey};
 use crate::reassembly::BufferId;
 use crate::tcp::{Remap, Segment, TcpState};
 use crate::time::Timestamp;
@@ -35,6 +35,13 @@ macro_rules! flags {
             #[must_use]
             pub fn all(self, flags: Self) -> bool {
                 self.0 & flags.0 == flags.0
+            }
+
+            /// Those of `flags` that are set.
+            #[inline]
+            #[must_use]
+            pub fn mask(self, flags: Self) -> Self {
+                Self(self.0 & flags.0)
             }
 
             /// Sets `flags`.
@@ -85,7 +92,7 @@ flags! {
 flags! {
     /// Properties of a flow.
     FlowFlags {
-        /// Both halves are established and without holes: the short way applies.
+        /// Both halves are established and without holes: what comes next can go the short way.
         FAST = 0;
         /// The client is the higher of the two sorted endpoints.
         CLIENT_IS_HIGH = 1;
@@ -99,8 +106,9 @@ flags! {
         HALF_OPEN = 5;
         /// The flow has an entry among the extras.
         EXTRAS = 6;
-        /// The first packet seen was no SYN.
-        MIDSTREAM = 7;
+        /// Both halves are synchronized and without holes, established or closing: what comes next may well be a FIN, or the
+        /// handshake's last ACK.
+        IN_ORDER = 7;
     }
 }
 
@@ -141,6 +149,8 @@ flags! {
         ACKED = 4;
         /// The stream has reached the peer's FIN: `rcv_nxt` counts it.
         FIN_REACHED = 5;
+        /// Of the client: the first packet of the flow that was seen was no SYN.
+        MIDSTREAM = 6;
     }
 }
 
@@ -319,6 +329,25 @@ impl Half {
         window_shift: 0,
         slow: SlowFlags(0),
     };
+}
+
+impl Hot {
+    /// Which side sends packets with this key, if they are the flow's and nobody translates it.
+    #[inline(always)]
+    #[must_use]
+    pub fn sender(&self, key: &PacketKey) -> Side {
+        if key.from_high == self.flags.any(FlowFlags::CLIENT_IS_HIGH) { Side::Client } else { Side::Server }
+    }
+
+    /// Sender and receiver of what `sender` sends.
+    #[inline]
+    pub fn ends(&mut self, sender: Side) -> [&mut Half; 2] {
+        let [client, server] = &mut self.half;
+        match sender {
+            Side::Client => [client, server],
+            Side::Server => [server, client],
+        }
+    }
 }
 
 impl ColdHalf {

@@ -133,6 +133,14 @@ impl FlowTable {
         }
     }
 
+    /// The line of `slot`, as probed, if packets with this key belong to it and may go the short way.
+    #[inline(always)]
+    pub fn fast_mut(&mut self, slot: u32, key: &PacketKey) -> Option<&mut Hot> {
+        let hot = self.hot.get_mut(slot as usize)?;
+        let fast = hot.flags.mask(FlowFlags::FAST | FlowFlags::EXTRAS) == FlowFlags::FAST;
+        (hot.key == key.key && !key.key.is_v6() && fast).then_some(hot)
+    }
+
     /// Whether `slot`, as probed, is the flow of this packet.
     #[inline]
     #[must_use]
@@ -191,7 +199,7 @@ impl FlowTable {
         if hot.flags.any(FlowFlags::TRANSLATED) && hot.key != key.key {
             return Side::Server;
         }
-        if key.from_high == hot.flags.any(FlowFlags::CLIENT_IS_HIGH) { Side::Client } else { Side::Server }
+        hot.sender(key)
     }
 
     /// A new flow whose client is the packet's sender (`client_sent`) or its receiver. The table must not be full.

@@ -24,26 +24,13 @@ impl Stack {
     /// Time does not run backwards: a frame older than the last one is processed at the time of the last one.
     pub fn process_burst<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) -> &[Verdict] {
         let count = burst.frames.len().min(MAX_BURST);
-        let mut bytes = 0;
         self.scratch.clear();
-        for (index, meta) in burst.frames[..count].iter().enumerate() {
-            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + HEADERS_AHEAD)) {
-                prefetch(burst.memory, next.start);
-            }
-            bytes += u64::from(meta.wire_len);
-            self.verdicts[index] = Verdict::Forward;
-            let frame = &burst.memory[meta.range()];
-            let packet = &mut self.packets[index];
-            decode_into(packet, frame, meta.wire_len, meta.link);
+        self.verdicts[..count].fill(Verdict::Forward);
+        let bytes = self.decode(burst, count);
+        for ((slot, packet), key) in self.slots[..count].iter_mut().zip(&self.packets).zip(&self.keys) {
             if packet.kind == PacketKind::Tcp {
-                self.keys[index] = self.hasher.key(packet, frame);
-            }
-        }
-        for index in 0..count {
-            if self.packets[index].kind == PacketKind::Tcp {
-                let slot = self.flows.probe(self.keys[index].tag);
-                self.slots[index] = slot;
-                self.flows.prefetch(slot);
+                *slot = self.flows.probe(key.tag);
+                self.flows.prefetch(*slot);
             }
         }
         for index in 0..count {
@@ -52,12 +39,36 @@ impl Stack {
                 self.flows.prefetch_cold_if_needed(self.slots[index + AHEAD]);
             }
             self.move_to(burst.frames[index].timestamp, burst, observer);
-            self.process(index, burst, observer);
+            if self.packets[index].kind == PacketKind::Tcp && !observer.wants_packets() {
+                self.tcp(index, burst, observer);
+            } else {
+                self.process(index, burst, observer);
+            }
         }
         self.stats.packets += count as u64;
         self.stats.bytes += bytes;
         self.end_burst(burst, observer);
         &self.verdicts[..count]
+    }
+
+    /// Reads the headers of the first `count` frames and names their flows, while those of the next burst are fetched. Returns
+    /// how many bytes the frames had on the wire.
+    #[inline]
+    fn decode(&mut self, burst: &Burst<'_>, count: usize) -> u64 {
+        let mut bytes = 0;
+        let places = self.packets.iter_mut().zip(&mut self.keys);
+        for (index, (meta, (packet, key))) in burst.frames[..count].iter().zip(places).enumerate() {
+            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + HEADERS_AHEAD)) {
+                prefetch(burst.memory, next.start);
+            }
+            bytes += u64::from(meta.wire_len);
+            let frame = &burst.memory[meta.range()];
+            decode_into(packet, frame, meta.wire_len, meta.link);
+            if packet.kind == PacketKind::Tcp {
+                *key = self.hasher.key(packet, frame);
+            }
+        }
+        bytes
     }
 
     /// Lets time pass without a packet.
@@ -112,6 +123,8 @@ impl Stack {
         self.fire_timers(time.as_millis(), burst, observer);
     }
 
+    /// Whatever packet.
+    #[inline(never)]
     fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let Packet { kind, ip_version, .. } = self.packets[index];
         if observer.wants_packets() && ip_version != 0 {

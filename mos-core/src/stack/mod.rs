@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `burst` | a burst's way: decode, probe, process; timers; the end of a burst |
 //! | `open` | a packet without a flow: a new one, or an orphan |
-//! | `segment` | a packet of a flow: sender, SND hook, receiver, RCV hook |
+//! | `segment` | a packet of a flow; the long way: sender, SND hook, receiver, RCV hook |
+//! | `short` | the short way of most packets |
 //! | `checksums` | whether a packet counts at all |
 //! | `stream` | payload: into the stream, past gaps |
 //! | `fast_open` | data that comes with a SYN |
@@ -38,6 +39,7 @@ mod rivals;
 mod rtt;
 mod scratch;
 mod segment;
+mod short;
 mod stream;
 mod suspect;
 mod transmit;

@@ -147,7 +147,7 @@ fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Se
     match beginning {
         Beginning::Syn => {}
         Beginning::SynAck(syn) => {
-            flow.hot.flags.set(FlowFlags::MIDSTREAM);
+            flow.half(Side::Client).slow.set(SlowFlags::MIDSTREAM);
             for side in Side::BOTH {
                 flow.half(side).flags.set(HalfFlags::EXISTS);
                 flow.half(side).window_shift = WIDEST_SHIFT;
@@ -168,7 +168,7 @@ fn prepare(flow: &mut Flow<'_>, beginning: Beginning, sender: Side, segment: &Se
             }
         }
         Beginning::Middle => {
-            flow.hot.flags.set(FlowFlags::MIDSTREAM);
+            flow.half(Side::Client).slow.set(SlowFlags::MIDSTREAM);
             for side in Side::BOTH {
                 flow.half(side).flags.set(HalfFlags::EXISTS);
                 flow.half(side).state = TcpState::Established;

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::Stack;
 use crate::event::{Side, Wanted};
-use crate::flow::FlowFlags;
+use crate::flow::record::SlowFlags;
 use crate::tcp::Segment;
 use crate::time::Timestamp;
 use crate::wire::SeqNum;
@@ -83,7 +83,10 @@ impl Stack {
         let (hot, cold) = self.flows.parts(slot);
         let peer_resent = cold.half[side as usize].retransmits > 0;
         let expected = segment.has_ack() && !segment.rst() && segment.syn() == (side == Side::Server);
-        if !expected || peer_resent || cold.half[side as usize].handshake_us > 0 || hot.flags.any(FlowFlags::MIDSTREAM)
+        if !expected
+            || peer_resent
+            || cold.half[side as usize].handshake_us > 0
+            || hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM)
         {
             return;
         }

@@ -10,30 +10,25 @@ use crate::packet::Burst;
 use crate::tcp::receiver::Payload;
 use crate::tcp::validate::{Acceptance, plausible_ack, validate};
 use crate::tcp::{Flow, Segment, receiver, sender};
-use crate::wire::{SeqNum, TcpFlags};
+use crate::wire::TcpFlags;
 
 /// The control bits that leave the short way.
 pub(super) const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | TcpFlags::URG | TcpFlags::ACK;
 
-const SND_PKT_IN: Interest = Interest::of(Hook::Snd, Event::PktIn);
-const RCV_PKT_IN: Interest = Interest::of(Hook::Rcv, Event::PktIn);
+pub(super) const SND_PKT_IN: Interest = Interest::of(Hook::Snd, Event::PktIn);
+pub(super) const RCV_PKT_IN: Interest = Interest::of(Hook::Rcv, Event::PktIn);
 const RCV_REXMIT: Interest = Interest::of(Hook::Rcv, Event::Rexmit);
 const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Snd, Event::ConnStart).or(Interest::of(Hook::Snd, Event::TcpStateChange)),
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
 
-/// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
-/// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
-/// is then 2^31 from the pair.
-const SYNC_BITS: u32 = 29;
-
 /// So many SYN|ACKs with numbers of their own are remembered: more than any path makes of one SYN.
 const MAX_RIVALS: usize = 8;
 
 /// What the SND callbacks did with the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Kept,
     Edited,
     Dropped,
@@ -47,151 +42,66 @@ impl Stack {
     }
 
     /// A TCP packet: of a flow, or of none.
+    #[inline(always)]
     pub(super) fn tcp<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let mut slot = self.slots[index];
-        let (packet, key) = (&self.packets[index], &self.keys[index]);
-        let frame = self.frame(index, burst);
-        if !self.flows.confirm(slot, key, packet, frame) {
-            // Another flow's tag, a flow that ended earlier in this burst, or one that began in it.
-            slot = self.flows.find(key, packet, frame);
+        if !self.short(index, burst, observer) {
+            self.any(index, burst, observer);
         }
+    }
+
+    /// A TCP packet about which something is different.
+    #[inline(never)]
+    fn any<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let slot = self.locate(index, burst);
         if slot == NO_SLOT {
             return self.open(index, burst, observer);
         }
-        let side = self.flows.sender(slot, key);
+        let side = self.flows.sender(slot, &self.keys[index]);
         if self.config.checksum != ChecksumMode::Trust && !self.check(slot, side, index, burst) {
             return;
         }
         self.stats.flow_packets += 1;
         self.sender = side;
         let hot = self.flows.hot(slot);
-        let (special, bypassed) = (hot.flags.any(FlowFlags::EXTRAS), hot.table == Attachment::BYPASS.table);
-        let mut shifted = false;
-        if special {
-            if !self.arrive(slot, side, index, burst) {
-                return;
-            }
-            shifted = self.is_shifted(slot);
+        if hot.flags.any(FlowFlags::EXTRAS) || hot.table == Attachment::BYPASS.table {
+            self.special(slot, side, index, burst, observer);
+        } else if !self.in_order(slot, side, index, burst, observer) {
+            self.long(slot, side, index, burst, observer);
         }
-        if bypassed {
+    }
+
+    /// The flow of a packet, if it is not that which was probed, either: another one has the same tag, it ended earlier in this
+    /// burst, or began in it.
+    #[inline]
+    fn locate(&self, index: usize, burst: &Burst<'_>) -> u32 {
+        let (slot, packet, key) = (self.slots[index], &self.packets[index], &self.keys[index]);
+        let frame = self.frame(index, burst);
+        if self.flows.confirm(slot, key, packet, frame) { slot } else { self.flows.find(key, packet, frame) }
+    }
+
+    /// A packet of a flow with extras, or of one that nobody monitors any more.
+    #[inline(never)]
+    fn special<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let extras = self.flows.hot(slot).flags.any(FlowFlags::EXTRAS);
+        if extras && !self.arrive(slot, side, index, burst) {
+            return;
+        }
+        if self.is_bypassed(slot) {
             self.bypass(slot, side, index, burst, observer);
             self.depart(slot, side, index, burst);
-        } else if shifted || !self.fast(slot, side, index, burst, observer) {
-            self.segment(slot, side, index, false, burst, observer);
-            if self.is_bypassed(slot) {
-                // A callback has made it so, and the packet has gone on: what was kept of it goes, too.
-                self.begin_bypass(slot);
-            }
+        } else if self.is_shifted(slot) || !self.in_order(slot, side, index, burst, observer) {
+            self.long(slot, side, index, burst, observer);
         }
     }
 
-    /// The short way: both sides established and without holes, a plain segment in order, inside the window.
-    #[inline]
-    fn fast<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        index: usize,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) -> bool {
-        let packet = &self.packets[index];
-        let hot = self.flows.hot_mut(slot);
-        let (sender, receiver) = match side {
-            Side::Client => {
-                let [client, server] = &mut hot.half;
-                (client, server)
-            }
-            Side::Server => {
-                let [client, server] = &mut hot.half;
-                (server, client)
-            }
-        };
-        let (timed, in_use) = (packet.has_timestamps, hot.flags.any(FlowFlags::TIMESTAMPS));
-        let end = packet.seq + packet.payload_len;
-        if !hot.flags.any(FlowFlags::FAST)
-            || packet.tcp_flags & CONTROL != TcpFlags::ACK
-            || packet.seq != receiver.rcv_nxt
-            || end.gt(receiver.edge)
-            || packet.ack.offset_from(sender.ack) > sender.rcv_nxt.offset_from(sender.ack)
-            || receiver.flags.any(HalfFlags::BUFFERED)
-            || packet.payload_len != packet.payload_captured
-            || (timed
-                && !(in_use
-                    && receiver.slow.any(SlowFlags::TS_RECENT)
-                    && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent))))
-            || packet.signed
-            || (packet.seq.0 ^ end.0) >> SYNC_BITS != 0
-        {
-            return false;
-        }
-        sender.ack = packet.ack;
-        sender.edge = sender.edge.max(packet.ack + (u32::from(packet.window) << sender.window_shift));
-        hot.last_seen = self.tick as u32;
-        if hot.wanted.any(Wanted::of(SND_PKT_IN)) {
-            let sent = (packet.seq, packet.payload_len);
-            self.edits = Edits { fresh: self.is_fresh(slot, side, sent, packet.seq), sent, ..Edits::default() };
-            match self.send(slot, side, index, SND_PKT_IN, burst, observer) {
-                Fate::Kept => {}
-                Fate::Dropped => return true,
-                Fate::Edited => {
-                    self.receive_edited(slot, side, index, burst, observer);
-                    return true;
-                }
-            }
-        }
-        let packet = &self.packets[index];
-        let hot = self.flows.hot_mut(slot);
-        let receiver = &mut hot.half[side.other() as usize];
-        if timed && receiver.ack == packet.seq {
-            receiver.ts_recent = packet.ts_val;
-        }
-        receiver.rcv_nxt = end;
-        let wanted = hot.wanted;
-        let (len, base, payload) = (packet.payload_len, packet.seq, packet.payload);
-        if len > 0 && wanted.any(Wanted::buffer(side.other())) {
-            let source = self.source(index, usize::from(payload), burst);
-            self.push(slot, side.other(), base, source, u64::from(len));
-        }
-        if wanted.any(Wanted::RTT) {
-            self.measure_short(slot, side, index, burst);
-        }
-        let mut wanted = wanted;
-        if wanted.any(Wanted::of(RCV_PKT_IN)) {
-            self.raise(slot, side.other(), Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
-            // The callbacks may have asked for more.
-            wanted = self.flows.hot(slot).wanted;
-        }
-        if wanted.any(Wanted::IMMEDIATE) {
-            self.deliver_at_once(slot, index, burst, observer);
-        }
-        true
-    }
-
-    /// A packet that was edited on the short way goes on on the long one.
+    /// The long way, for whatever packet.
     #[inline(never)]
-    fn receive_edited<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        index: usize,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) {
-        let (hot, cold) = self.flows.parts(slot);
-        Flow { hot, cold }.reconcile();
-        if self.edits.in_step {
-            self.record_edit(slot, side, index, None, burst);
+    fn long<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        self.segment(slot, side, index, false, burst, observer);
+        if self.is_bypassed(slot) {
+            // A callback has made it so, and the packet has gone on: what was kept of it goes, too.
+            self.begin_bypass(slot);
         }
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
-        self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
-    }
-
-    /// Round-trip times of a packet on the short way.
-    #[cold]
-    fn measure_short(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
-        self.measure(slot, side, &segment, false);
     }
 
     /// Any segment. `beginning`: it is the flow's first and no SYN, so that both sides start with it.
@@ -291,7 +201,7 @@ impl Stack {
     }
 
     /// The SND hook. An edited packet is decoded anew.
-    fn send<O: Observer>(
+    pub(super) fn send<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
@@ -318,7 +228,7 @@ impl Stack {
 
     /// The receiver's half of the update, with the packet as the SND callbacks left it.
     #[allow(clippy::too_many_arguments)]
-    fn receive<O: Observer>(
+    pub(super) fn receive<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,

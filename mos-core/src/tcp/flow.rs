@@ -64,6 +64,10 @@ impl Flow<'_> {
         }
         let half = self.half(side);
         half.rcv_nxt = seq;
+        if !half.slow.any(SlowFlags::ACKED) {
+            // It has acknowledged nothing: so nothing before this.
+            half.ack = seq;
+        }
         half.flags.set(HalfFlags::SYNCED);
         if guessed {
             half.flags.set(HalfFlags::GUESSED);
@@ -216,7 +220,7 @@ impl Flow<'_> {
 
     /// Sets what follows from the rest: open holes, and whether the short way applies.
     pub fn settle(&mut self) {
-        let mut fast = true;
+        let mut in_order = true;
         for side in Side::BOTH {
             let beyond = self.sent_to(side).gt(self.half(side).rcv_nxt);
             let half = self.half(side);
@@ -225,15 +229,19 @@ impl Flow<'_> {
             } else {
                 half.flags.clear(HalfFlags::HOLE);
             }
-            fast &= half.state == TcpState::Established
-                && half.flags.all(HalfFlags::SYNCED | HalfFlags::WINDOW)
+            let half = *half;
+            // Of a client, the window is known from its ACK on: before that, the server is sent nothing the short way.
+            let window = half.flags.any(HalfFlags::WINDOW) || self.state(side.other()) == TcpState::SynRcvd;
+            in_order &= half.state >= TcpState::SynRcvd
+                && window
+                && half.flags.any(HalfFlags::SYNCED)
                 && half.slow.any(SlowFlags::ISS)
                 && !half.flags.any(HalfFlags::HOLE | HalfFlags::GUESSED);
         }
-        if fast {
-            self.hot.flags.set(FlowFlags::FAST);
-        } else {
-            self.hot.flags.clear(FlowFlags::FAST);
+        let established = Side::BOTH.iter().all(|side| self.state(*side) == TcpState::Established);
+        self.hot.flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);
+        if in_order {
+            self.hot.flags.set(if established { FlowFlags::FAST | FlowFlags::IN_ORDER } else { FlowFlags::IN_ORDER });
         }
         if !self.state(Side::Client).is_opening() && !self.state(Side::Server).is_opening() {
             self.hot.flags.clear(FlowFlags::HALF_OPEN);

@@ -156,14 +156,9 @@ fn acknowledge_fin(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> bool {
     if !segment.has_ack() || !segment.ack.gt(fin_seq) {
         return false;
     }
-    let next = match flow.state(side) {
-        TcpState::FinWait1 => TcpState::FinWait2,
-        TcpState::Closing => TcpState::TimeWait,
-        TcpState::LastAck => TcpState::Closed,
-        _ => return false,
-    };
-    flow.half(side).state = next;
-    true
+    let before = flow.state(side);
+    flow.half(side).state = before.after_ack_of_fin();
+    flow.state(side) != before
 }
 
 /// The stream of `side` has reached the peer's FIN, if it has (D6).
@@ -171,13 +166,11 @@ pub fn reach_fin(flow: &mut Flow<'_>, side: Side) -> bool {
     if flow.fin_seq(side.other()) != Some(flow.half(side).rcv_nxt) {
         return false;
     }
-    let next = match flow.state(side) {
-        TcpState::SynRcvd | TcpState::Established => TcpState::CloseWait,
-        TcpState::FinWait1 => TcpState::Closing,
-        TcpState::FinWait2 => TcpState::TimeWait,
-        _ => return false,
-    };
     let half = flow.half(side);
+    let next = half.state.after_fin();
+    if next == half.state {
+        return false;
+    }
     half.state = next;
     half.slow.set(SlowFlags::FIN_REACHED);
     let beyond = half.rcv_nxt + 1;

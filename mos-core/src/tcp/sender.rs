@@ -97,13 +97,8 @@ fn update_plain(flow: &mut Flow<'_>, side: Side, segment: &Segment, sent: &mut S
         _ => {}
     }
     if ends_stream && !flow.half(side).slow.any(SlowFlags::FIN_SENT) {
-        let next = match flow.state(side) {
-            TcpState::Established => TcpState::FinWait1,
-            // A FIN that does not acknowledge the peer's was sent before that one arrived.
-            TcpState::CloseWait if segment.has_ack() && segment.ack.ge(flow.half(side).rcv_nxt) => TcpState::LastAck,
-            TcpState::CloseWait => TcpState::Closing,
-            _ => return,
-        };
+        let acknowledges = segment.has_ack() && segment.ack.ge(flow.half(side).rcv_nxt);
+        let Some(next) = flow.state(side).after_sending_fin(acknowledges) else { return };
         flow.half(side).state = next;
         flow.half(side).slow.set(SlowFlags::FIN_SENT);
         flow.cold(side).fin_seq = segment.data_end();

@@ -60,4 +60,42 @@ impl TcpState {
     pub fn is_opening(self) -> bool {
         matches!(self, Self::Listen | Self::SynSent | Self::SynRcvd)
     }
+
+    /// The state of an endpoint that has sent its FIN; `acknowledges`: with an acknowledgment of all that it was sent. `None`
+    /// where no FIN can be sent for the first time.
+    #[inline]
+    #[must_use]
+    pub fn after_sending_fin(self, acknowledges: bool) -> Option<Self> {
+        match self {
+            Self::Established => Some(Self::FinWait1),
+            Self::CloseWait if acknowledges => Some(Self::LastAck),
+            // It was sent before the peer's FIN arrived.
+            Self::CloseWait => Some(Self::Closing),
+            _ => None,
+        }
+    }
+
+    /// The state of an endpoint whose FIN was acknowledged.
+    #[inline]
+    #[must_use]
+    pub fn after_ack_of_fin(self) -> Self {
+        match self {
+            Self::FinWait1 => Self::FinWait2,
+            Self::Closing => Self::TimeWait,
+            Self::LastAck => Self::Closed,
+            other => other,
+        }
+    }
+
+    /// The state of an endpoint that was sent a FIN, and all before it.
+    #[inline]
+    #[must_use]
+    pub fn after_fin(self) -> Self {
+        match self {
+            Self::SynRcvd | Self::Established => Self::CloseWait,
+            Self::FinWait1 => Self::Closing,
+            Self::FinWait2 => Self::TimeWait,
+            other => other,
+        }
+    }
 }

@@ -103,7 +103,9 @@ fn answers_syn(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool {
     if !segment.has_ack() || !segment.ack.gt(cold.iss) || !segment.ack.le(cold.snd_max) {
         return false;
     }
-    let Some(echo) = segment.ts_ecr.filter(|&echo| echo != 0 && !flow.hot.flags.any(FlowFlags::MIDSTREAM)) else {
+    let Some(echo) =
+        segment.ts_ecr.filter(|&echo| echo != 0 && !flow.half(Side::Client).slow.any(SlowFlags::MIDSTREAM))
+    else {
         return true;
     };
     if !flow.cold(receiver).offers.any(Offers::TIMESTAMPS) {

@@ -132,7 +132,7 @@ fn data_offset(header: &[u8; TCP_LEN]) -> usize {
 }
 
 /// Fills in what a TCP header says.
-#[inline]
+#[inline(always)]
 fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN], options: &[u8]) {
     let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);

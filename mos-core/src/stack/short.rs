@@ -1,0 +1,304 @@
+//! The short way: a segment in order, on a flow whose endpoints are synchronized and without holes.
+//!
+//! It has the outcome of the long way ([`Stack::segment`]) and leaves out what that cannot find here: the segment is
+//! acceptable because it is the very next one, nothing it brings was there before, and it acknowledges nothing that was not
+//! seen. [`Flow::settle`] says by [`FlowFlags::FAST`] and [`FlowFlags::IN_ORDER`] whether a flow is like that.
+
+use super::Stack;
+use super::edit::Edits;
+use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
+use crate::config::ChecksumMode;
+use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
+use crate::flow::FlowFlags;
+use crate::flow::record::{Half, HalfFlags, Hot, SlowFlags};
+use crate::packet::Burst;
+use crate::tcp::{Flow, Segment, TcpState};
+use crate::wire::{Packet, SeqNum, TcpFlags};
+
+/// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
+/// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
+/// is then 2^31 from the pair.
+const SYNC_BITS: u32 = 29;
+
+const SND_STATE: Interest = Interest::of(Hook::Snd, Event::TcpStateChange);
+const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
+
+/// What somebody may hear of a packet that changes nobody's state.
+const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
+
+/// Whether a segment from `side` is the next one, and acceptable, and has of the control bits `control` only ACK.
+#[inline(always)]
+fn is_next(hot: &Hot, side: Side, packet: &Packet, control: u8) -> bool {
+    let (sender, receiver) = (&hot.half[side as usize], &hot.half[side.other() as usize]);
+    let end = packet.seq + packet.payload_len;
+    packet.tcp_flags & control == TcpFlags::ACK
+        && packet.seq == receiver.rcv_nxt
+        && end.le(receiver.edge)
+        && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
+        && !receiver.flags.any(HalfFlags::BUFFERED)
+        && packet.payload_len == packet.payload_captured
+        && !packet.signed
+        && (packet.seq.0 ^ end.0) >> SYNC_BITS == 0
+        // RFC 7323 5.3.
+        && (!packet.has_timestamps
+            || hot.flags.any(FlowFlags::TIMESTAMPS)
+                && receiver.slow.any(SlowFlags::TS_RECENT)
+                && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent)))
+}
+
+/// What a next segment says about its sender.
+#[inline(always)]
+fn update_sender(sender: &mut Half, packet: &Packet) {
+    sender.ack = packet.ack;
+    sender.edge = sender.edge.max(packet.ack + (u32::from(packet.window) << sender.window_shift));
+}
+
+/// What a next segment does to its receiver, which expects the number `next` then.
+#[inline(always)]
+fn update_receiver(receiver: &mut Half, packet: &Packet, next: SeqNum) {
+    if packet.has_timestamps && receiver.ack == packet.seq {
+        receiver.ts_recent = packet.ts_val;
+    }
+    receiver.rcv_nxt = next;
+}
+
+impl Stack {
+    /// Takes a packet that can go this way from its key to its end. False: something about it is different, and nothing has
+    /// changed.
+    #[inline(always)]
+    pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
+        let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
+        let Some(hot) = self.flows.fast_mut(slot, key) else { return false };
+        let side = hot.sender(key);
+        if !is_next(hot, side, packet, CONTROL) {
+            return false;
+        }
+        if self.config.checksum == ChecksumMode::Trust || self.check(slot, side, index, burst) {
+            self.stats.flow_packets += 1;
+            self.glide(slot, side, index, burst, observer);
+        }
+        true
+    }
+
+    /// Takes a segment from `side` of a flow that is known, if it can go this way. False: it cannot, and nothing has changed.
+    #[inline(always)]
+    pub(super) fn in_order<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let (packet, hot) = (&self.packets[index], self.flows.hot(slot));
+        if !hot.flags.any(FlowFlags::IN_ORDER) || !is_next(hot, side, packet, CONTROL & !TcpFlags::FIN) {
+            return false;
+        }
+        if packet.tcp_flags & TcpFlags::FIN != 0 || !hot.flags.any(FlowFlags::FAST) {
+            return self.turn(slot, side, index, burst, observer);
+        }
+        self.glide(slot, side, index, burst, observer);
+        true
+    }
+
+    /// A segment that leaves all states as they are.
+    #[inline(always)]
+    fn glide<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        hot.last_seen = self.tick as u32;
+        update_sender(&mut hot.half[side as usize], packet);
+        let wanted = hot.wanted;
+        if wanted.any(TOLD) {
+            return self.tell(slot, side, index, burst, observer);
+        }
+        let (len, peer) = (packet.payload_len, side.other());
+        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + len);
+        if len > 0 && wanted.any(Wanted::buffer(peer)) {
+            self.bring(slot, side, index, burst);
+        }
+    }
+
+    /// The rest of the way if somebody may hear of the packet itself.
+    #[inline(never)]
+    fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        self.sender = side;
+        match self.send_short(slot, side, index, SND_PKT_IN, burst, observer) {
+            Fate::Kept => {}
+            Fate::Dropped => return,
+            Fate::Edited => return self.receive_edited(slot, side, index, None, burst, observer),
+        }
+        let peer = side.other();
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + packet.payload_len);
+        if packet.payload_len > 0 && hot.wanted.any(Wanted::buffer(peer)) {
+            self.bring(slot, side, index, burst);
+        }
+        if self.flows.hot(slot).wanted.any(Wanted::RTT) {
+            self.measure_short(slot, side, index, burst);
+        }
+        self.raise(slot, peer, Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
+        // The callbacks may have asked for that just now.
+        self.deliver_at_once(slot, index, burst, observer);
+    }
+
+    /// A segment in order that changes an endpoint's state, or that comes while one is closing: the handshake's last ACK, a
+    /// FIN, and what follows it.
+    #[inline(never)]
+    fn turn<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let peer = side.other();
+        let &Packet { seq, ack, window, payload_len, .. } = &self.packets[index];
+        let fin = self.packets[index].tcp_flags & TcpFlags::FIN != 0;
+        let end = seq + payload_len;
+        let next = end + u32::from(fin);
+        let (hot, cold) = self.flows.parts(slot);
+        let special = hot.flags.any(FlowFlags::EXTRAS);
+        let half_open = hot.flags.any(FlowFlags::HALF_OPEN);
+        let [sender, receiver] = hot.ends(side);
+        let first = !sender.slow.any(SlowFlags::ACKED);
+        if special
+            || sender.state.is_opening()
+            || sender.slow.any(SlowFlags::FIN_SENT) && next != seq
+            || first && ack != sender.rcv_nxt
+            || receiver.state == TcpState::SynRcvd && ack != cold.half[peer as usize].iss + 1
+            || (seq.0 ^ next.0) >> SYNC_BITS != 0
+        {
+            return false;
+        }
+        let mut sent = SND_PKT_IN;
+        if fin {
+            let Some(state) = sender.state.after_sending_fin(ack == sender.rcv_nxt) else { return false };
+            sender.state = state;
+            sender.slow.set(SlowFlags::FIN_SENT);
+            let cold = &mut cold.half[side as usize];
+            (cold.fin_seq, cold.data_max, cold.snd_max) = (end, end, next);
+            sent = sent.or(SND_STATE);
+        }
+        let edge = ack + (u32::from(window) << sender.window_shift);
+        sender.edge = if first { edge } else { sender.edge.max(edge) };
+        sender.ack = ack;
+        if first {
+            sender.slow.set(SlowFlags::ACKED);
+            sender.flags.set(HalfFlags::WINDOW);
+            cold.half[side as usize].ack_seen = ack;
+        }
+        cold.last_receiver = peer;
+        hot.last_seen = self.tick as u32;
+        if half_open {
+            let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+            self.time_handshake(slot, side, &segment);
+        }
+        match self.send_short(slot, side, index, sent, burst, observer) {
+            Fate::Kept => {}
+            Fate::Dropped => {
+                let (hot, cold) = self.flows.parts(slot);
+                let mut flow = Flow { hot, cold };
+                flow.reconcile();
+                flow.settle();
+                self.arm(slot);
+                return true;
+            }
+            Fate::Edited => {
+                self.receive_edited(slot, side, index, Some((seq, seq)), burst, observer);
+                return true;
+            }
+        }
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        let [sender, receiver] = hot.ends(side);
+        update_receiver(receiver, packet, next);
+        let before = receiver.state;
+        if before == TcpState::SynRcvd {
+            receiver.state = TcpState::Established;
+        }
+        if receiver.slow.any(SlowFlags::FIN_SENT) && sender.slow.any(SlowFlags::FIN_REACHED) && ack == sender.rcv_nxt {
+            receiver.state = receiver.state.after_ack_of_fin();
+        }
+        if fin {
+            receiver.state = receiver.state.after_fin();
+            receiver.slow.set(SlowFlags::FIN_REACHED);
+        }
+        let (changed, over) = (receiver.state != before, receiver.state == TcpState::Closed);
+        if fin {
+            hot.flags.clear(FlowFlags::FAST);
+        } else if before == TcpState::SynRcvd {
+            hot.flags.set(FlowFlags::FAST);
+            hot.flags.clear(FlowFlags::HALF_OPEN);
+        } else if over {
+            hot.flags.clear(FlowFlags::IN_ORDER);
+        }
+        if payload_len > 0 && hot.wanted.any(Wanted::buffer(peer)) {
+            self.bring(slot, side, index, burst);
+        }
+        if self.flows.hot(slot).wanted.any(Wanted::RTT) {
+            self.measure_short(slot, side, index, burst);
+        }
+        let received = if changed { RCV_PKT_IN.or(RCV_STATE) } else { RCV_PKT_IN };
+        self.raise(slot, peer, Some(index), Hook::Rcv, received, burst, observer);
+        self.deliver_at_once(slot, index, burst, observer);
+        if (fin || changed) && !self.end_if_finished(slot, false, burst, observer) {
+            self.arm(slot);
+        }
+        true
+    }
+
+    /// The SND hook of a segment whose numbers are the next ones.
+    #[inline]
+    fn send_short<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        events: Interest,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> Fate {
+        if !self.flows.hot(slot).wanted.any(Wanted::of(events)) {
+            return Fate::Kept;
+        }
+        let packet = &self.packets[index];
+        let sent = (packet.seq, packet.payload_len);
+        self.edits = Edits { fresh: self.is_fresh(slot, side, sent, sent.0), sent, ..Edits::default() };
+        self.send(slot, side, index, events, burst, observer)
+    }
+
+    /// The payload of a segment from `side`, for the readers of its peer.
+    #[inline(always)]
+    fn bring(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
+        let &Packet { payload, payload_len, seq, .. } = &self.packets[index];
+        let source = self.source(index, usize::from(payload), burst);
+        self.push(slot, side.other(), seq, source, u64::from(payload_len));
+    }
+
+    #[cold]
+    fn measure_short(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        self.measure(slot, side, &segment, false);
+    }
+
+    /// A packet that was edited on the short way goes on on the long one. `before`: how far its sender was known to have sent,
+    /// if that was noted already.
+    #[inline(never)]
+    fn receive_edited<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        before: Option<(SeqNum, SeqNum)>,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        let (hot, cold) = self.flows.parts(slot);
+        Flow { hot, cold }.reconcile();
+        if self.edits.in_step {
+            self.record_edit(slot, side, index, before, burst);
+        }
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
+    }
+}
