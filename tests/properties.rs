@@ -1,5 +1,7 @@
 //! Random conversations: what was sent is what is delivered, whatever the network and the capture do on the way.
 
+use std::time::Duration;
+
 use mos_core::config::{ChecksumMode, Config};
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::time::Timestamp;
@@ -9,7 +11,7 @@ use proptest::test_runner::RngSeed;
 
 use crate::support::conversation::{Conversation, Ending, Fate, Plan, Step, payload};
 use crate::support::talk::Talk;
-use crate::support::{FlowLog, Frame, batch, core_with, feed, finish, reader, recorder, replay};
+use crate::support::{FlowLog, Frame, batch, core_with, feed, finish, reader, recorder, replay, states_recorder};
 
 const BURSTS: [usize; 3] = [1, 7, 64];
 
@@ -186,6 +188,31 @@ proptest! {
             prop_assert!(one.log.by_endpoints() == other.log.by_endpoints(), "flows");
             prop_assert_eq!(&one.log.orphans, &other.log.orphans);
             prop_assert!(one.stats.entries().eq(other.stats.entries()), "counters");
+        }
+    }
+
+    #[test]
+    fn both_ways_have_one_outcome(
+        plan in plan(Network::Leaky),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_u8..8), 0..12),
+        time_wait in prop_oneof![Just(0), 0_u64..3],
+        midstream in any::<bool>(),
+    ) {
+        let mut capture = plan.play().capture;
+        for (frame, byte, bit) in flips {
+            let bytes = &mut frame.get_mut(&mut capture).bytes;
+            let reach = bytes.len().min(80);
+            bytes[byte.index(reach)] ^= 1 << bit;
+        }
+        let mut config = Config { checksum: ChecksumMode::Trust, midstream, ..Config::default() };
+        config.timeouts.time_wait = Duration::from_millis(time_wait);
+        for monitor in [recorder, states_recorder, reader] {
+            let [short, long] = [true, false].map(|short_way| {
+                replay(&Config { short_way, ..config.clone() }, monitor(), &capture, 7)
+            });
+            prop_assert!(short.log.by_endpoints() == long.log.by_endpoints(), "{}", short.log.difference(&long.log));
+            prop_assert_eq!(&short.log.orphans, &long.log.orphans);
+            prop_assert!(short.stats.entries().eq(long.stats.entries()), "counters");
         }
     }
 

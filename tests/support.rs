@@ -198,8 +198,17 @@ pub(crate) fn reader() -> Monitor<Log, Option<usize>> {
 
 /// As [`reader`], and writes all other events down as well.
 pub(crate) fn recorder() -> Monitor<Log, Option<usize>> {
+    recorder_of(&[Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd])
+}
+
+/// The same without PKT_IN: packets that change nothing go unnoticed.
+pub(crate) fn states_recorder() -> Monitor<Log, Option<usize>> {
+    recorder_of(&[Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd])
+}
+
+fn recorder_of(events: &[Event]) -> Monitor<Log, Option<usize>> {
     let mut monitor = reader();
-    for event in [Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd] {
+    for &event in events {
         monitor = monitor
             .on_snd(event, move |cx| {
                 let entry = Entry::At(Hook::Snd, event, cx.conn.side(), states(&cx.conn));

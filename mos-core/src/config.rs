@@ -64,6 +64,8 @@ pub struct Config {
     pub fragments: DefragLimits,
     /// The seed of the flow table's hash: should be random, so that nobody can construct collisions.
     pub hash_seed: u64,
+    /// Whether packets of flows in order may go the short way. The outcome is the same; only tests have a use for `false`.
+    pub short_way: bool,
 }
 
 impl Default for Config {
@@ -80,6 +82,7 @@ impl Default for Config {
             max_ip_len: u16::MAX,
             fragments: DefragLimits::default(),
             hash_seed: 0,
+            short_way: true,
         }
     }
 }

@@ -133,12 +133,12 @@ impl FlowTable {
         }
     }
 
-    /// The line of `slot`, as probed, if packets with this key belong to it and may go the short way.
+    /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones.
     #[inline(always)]
-    pub fn fast_mut(&mut self, slot: u32, key: &PacketKey) -> Option<&mut Hot> {
-        let hot = self.hot.get_mut(slot as usize)?;
-        let fast = hot.flags.mask(FlowFlags::FAST | FlowFlags::EXTRAS) == FlowFlags::FAST;
-        (hot.key == key.key && !key.key.is_v6() && fast).then_some(hot)
+    pub fn in_order(&self, slot: u32, key: &PacketKey) -> Option<&Hot> {
+        let hot = self.hot.get(slot as usize)?;
+        let in_order = hot.flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER;
+        (hot.key == key.key && !key.key.is_v6() && in_order).then_some(hot)
     }
 
     /// Whether `slot`, as probed, is the flow of this packet.

@@ -18,6 +18,7 @@ impl Stack {
 
     /// Nobody monitors the flow any more: what was kept for its readers goes.
     pub(super) fn begin_bypass(&mut self, slot: u32) {
+        self.flows.hot_mut(slot).flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);
         for side in Side::BOTH {
             self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
             self.drop_backlog(slot, side);

@@ -37,7 +37,9 @@ impl Stack {
             return;
         }
         self.delivering = Some(group);
-        self.announce(group, None, burst, observer);
+        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) {
+            self.announce(group, None, burst, observer);
+        }
         if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
             observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side, false);
         }
@@ -47,7 +49,7 @@ impl Stack {
     }
 
     /// NEW_DATA with the packet that brought it, for those who want that (see [`Wanted::IMMEDIATE`]).
-    #[inline]
+    #[inline(always)]
     pub(super) fn deliver_at_once<O: Observer>(
         &mut self,
         slot: u32,
@@ -55,9 +57,13 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        if !self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) {
-            return;
+        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) {
+            self.deliver_immediate(slot, index, burst, observer);
         }
+    }
+
+    #[inline(never)]
+    fn deliver_immediate<O: Observer>(&mut self, slot: u32, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         for side in Side::BOTH {
             if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
                 && let Some(group) = self.pending.find(slot, side)
@@ -83,21 +89,20 @@ impl Stack {
         }
     }
 
+    #[inline]
     fn keep_rest<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let (slot, side, len) = {
-            let group = self.pending.group(group);
-            (group.slot, group.side, group.len)
-        };
+        let &Group { slot, side, .. } = self.pending.group(group);
         let hot = self.flows.hot(slot);
-        let reading = observer.reading(hot.table, side);
-        let Reading { readers, history_bytes: history, .. } = reading;
-        if !hot.half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            let all = (0..MAX_READERS as u8).filter(|reader| readers & 1 << reader != 0);
-            let slowest = all.map(|reader| self.pending.taken(group, reader)).min();
-            if history == 0 && slowest.is_none_or(|taken| taken >= len) {
-                return;
-            }
+        let Reading { readers, history_bytes: history, .. } = observer.reading(hot.table, side);
+        let buffered = hot.half[side as usize].flags.any(HalfFlags::BUFFERED);
+        if buffered || history > 0 || !self.pending.is_taken(group, readers) {
+            self.keep(group, burst, observer);
         }
+    }
+
+    #[inline(never)]
+    fn keep<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let &Group { slot, side, len, .. } = self.pending.group(group);
         let end = self.group_start(group) + len;
         self.make_room(slot, side, end, None, burst, observer);
         let hot = self.flows.hot(slot);
@@ -299,7 +304,11 @@ impl Stack {
         }
     }
 
+    #[inline]
     pub(super) fn drop_backlog(&mut self, slot: u32, side: Side) {
+        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
+            return;
+        }
         if let Some(buffer) = self.flows.cold_mut(slot).half[side as usize].buffer.take() {
             self.buffers.give_back(buffer, &mut self.pool);
             self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::BUFFERED);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use super::{Stack, WHOLE};
 use crate::event::{ErrorReason, Side};
+use crate::flow::FlowFlags;
 use crate::flow::record::SlowFlags;
 use crate::packet::{Burst, Verdict};
 use crate::tcp::{Flow, Remap, RemapFull, Segment};
@@ -120,7 +121,15 @@ impl Stack {
     }
 
     /// The packet goes on to the peer of `side`: its acknowledgments are put in that one's terms.
+    #[inline(always)]
     pub(super) fn depart(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
+        if self.flows.hot(slot).flags.any(FlowFlags::EXTRAS) {
+            self.renumber_departing(slot, side, index, burst);
+        }
+    }
+
+    #[inline(never)]
+    fn renumber_departing(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>) {
         let packet = self.packets[index];
         // What a SYN acknowledges lies before every change.
         if index == WHOLE || packet.tcp_flags & (TcpFlags::SYN | TcpFlags::ACK) != TcpFlags::ACK {

@@ -64,8 +64,11 @@ impl Stack {
         let slot = self.flows.insert(&key, &packet, frame, client_sent, self.now);
         self.stats.flows += 1;
         self.rtts.reset(slot);
+        self.sender = sender;
         let segment = Segment::new(&packet, self.frame(index, burst));
+        let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
+        hot.last_seen = tick;
         hot.wanted = Wanted::of(attachment.interest);
         hot.table = attachment.table;
         hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
@@ -80,7 +83,11 @@ impl Stack {
         prepare(&mut Flow { hot, cold }, beginning, sender, &segment);
         self.push_half_open(slot);
         observer.on_attach(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) });
-        self.segment(slot, sender, index, !matches!(beginning, Beginning::Syn), burst, observer);
+        match beginning {
+            // There is nothing yet by which it could be refused.
+            Beginning::Syn => self.accept(slot, sender, &segment, index, false, burst, observer),
+            Beginning::SynAck(_) | Beginning::Middle => self.segment(slot, sender, index, true, burst, observer),
+        }
     }
 
     /// Remembers the flow as one that goes first when room is needed.

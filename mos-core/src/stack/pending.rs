@@ -159,6 +159,17 @@ impl Pending {
         }
     }
 
+    /// Whether all of `readers`, one bit each, have taken all of a group.
+    #[inline]
+    pub(crate) fn is_taken(&self, index: usize, readers: u16) -> bool {
+        let group = &self.groups[index];
+        if group.all_taken == END {
+            // Only the first one can have taken anything.
+            return readers & !1 == 0 && (readers == 0 || group.taken >= group.len);
+        }
+        (0..MAX_READERS as u8).all(|reader| readers & 1 << reader == 0 || self.taken(index, reader) >= group.len)
+    }
+
     /// `reader` has taken so much of a group.
     pub(crate) fn take(&mut self, index: usize, reader: u8, taken: u64) {
         let group = &mut self.groups[index];

@@ -96,7 +96,14 @@ impl Stack {
 
     /// The long way, for whatever packet.
     #[inline(never)]
-    fn long<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+    pub(super) fn long<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
         self.segment(slot, side, index, false, burst, observer);
         if self.is_bypassed(slot) {
             // A callback has made it so, and the packet has gone on: what was kept of it goes, too.
@@ -115,7 +122,7 @@ impl Stack {
         observer: &mut O,
     ) {
         self.sender = side;
-        let mut segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
         hot.last_seen = tick;
@@ -146,10 +153,25 @@ impl Stack {
                 self.note_ack_ahead(slot, side, &segment);
             }
         }
+        self.accept(slot, side, &segment, index, beginning, burst, observer);
+    }
+
+    /// A segment that its receiver accepts. `beginning`: it is the flow's first and no SYN, so that both sides start with it.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn accept<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        segment: &Segment,
+        index: usize,
+        beginning: bool,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
         let (hot, cold) = self.flows.parts(slot);
         let mut flow = Flow { hot, cold };
         let before = (flow.cold(side).snd_max, flow.cold(side).data_max);
-        let sent = sender::update(&mut flow, side, &segment);
+        let sent = sender::update(&mut flow, side, segment);
         let held = flow.half(side).slow.all(SlowFlags::HELD | SlowFlags::ACKED);
         let acked = flow.half(side).ack;
         if let Some(other) = sent.other_syn_ack {
@@ -170,19 +192,21 @@ impl Stack {
             }
         }
         if self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN) {
-            self.time_handshake(slot, side, &segment);
+            self.time_handshake(slot, side, segment);
         }
-        let numbers = self.as_sent(slot, &segment);
+        let numbers = self.as_sent(slot, segment);
         let fresh = segment.seq.ge(before.0) && self.is_fresh(slot, side, numbers, segment.seq);
         self.edits = Edits { fresh, sent: numbers, ..Edits::default() };
         let events = SND_PKT_IN.or(sent.events).or(if beginning { BEGINNING[0] } else { Interest::NONE });
-        match self.send(slot, side, index, events, burst, observer) {
-            Fate::Kept => {}
+        let edited;
+        let segment = match self.send(slot, side, index, events, burst, observer) {
+            Fate::Kept => segment,
             Fate::Edited => {
                 if self.edits.in_step {
                     self.record_edit(slot, side, index, Some(before), burst);
                 }
-                segment = Segment::new(&self.packets[index], self.frame(index, burst));
+                edited = Segment::new(&self.packets[index], self.frame(index, burst));
+                &edited
             }
             Fate::Dropped => {
                 let (hot, cold) = self.flows.parts(slot);
@@ -194,10 +218,10 @@ impl Stack {
                 flow.settle();
                 return self.arm(slot);
             }
-        }
+        };
         self.depart(slot, side, index, burst);
         let extra = if beginning { BEGINNING[1] } else { Interest::NONE };
-        self.receive(slot, side.other(), &segment, index, extra, burst, observer);
+        self.receive(slot, side.other(), segment, index, extra, burst, observer);
     }
 
     /// The SND hook. An edited packet is decoded anew.
@@ -270,6 +294,9 @@ impl Stack {
             events = events.or(Interest::of(Hook::Rcv, Event::TcpStateChange));
         }
         flow.settle();
+        if !self.config.short_way {
+            self.flows.hot_mut(slot).flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);
+        }
         if repeated {
             events = events.without(RCV_REXMIT);
         }

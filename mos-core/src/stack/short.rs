@@ -26,12 +26,12 @@ const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
 
-/// Whether a segment from `side` is the next one, and acceptable, and has of the control bits `control` only ACK.
+/// Whether a segment from `side` is the next one, and acceptable.
 #[inline(always)]
-fn is_next(hot: &Hot, side: Side, packet: &Packet, control: u8) -> bool {
+fn is_next(hot: &Hot, side: Side, packet: &Packet) -> bool {
     let (sender, receiver) = (&hot.half[side as usize], &hot.half[side.other() as usize]);
     let end = packet.seq + packet.payload_len;
-    packet.tcp_flags & control == TcpFlags::ACK
+    packet.tcp_flags & (CONTROL & !TcpFlags::FIN) == TcpFlags::ACK
         && packet.seq == receiver.rcv_nxt
         && end.le(receiver.edge)
         && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
@@ -63,25 +63,30 @@ fn update_receiver(receiver: &mut Half, packet: &Packet, next: SeqNum) {
 }
 
 impl Stack {
-    /// Takes a packet that can go this way from its key to its end. False: something about it is different, and nothing has
-    /// changed.
+    /// Takes a packet from its key on, if it can go this way. False: something about it is different, and nothing has changed.
     #[inline(always)]
     pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
         let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
-        let Some(hot) = self.flows.fast_mut(slot, key) else { return false };
+        let Some(hot) = self.flows.in_order(slot, key) else { return false };
         let side = hot.sender(key);
-        if !is_next(hot, side, packet, CONTROL) {
+        if !is_next(hot, side, packet) {
             return false;
         }
-        if self.config.checksum == ChecksumMode::Trust || self.check(slot, side, index, burst) {
-            self.stats.flow_packets += 1;
-            self.glide(slot, side, index, burst, observer);
+        let fast = hot.flags.any(FlowFlags::FAST) && packet.tcp_flags & TcpFlags::FIN == 0;
+        if self.config.checksum != ChecksumMode::Trust && !self.check(slot, side, index, burst) {
+            return true;
         }
+        if fast {
+            self.glide(slot, side, index, burst, observer);
+        } else if !self.turn(slot, side, index, burst, observer) {
+            self.long(slot, side, index, burst, observer);
+        }
+        self.stats.flow_packets += 1;
         true
     }
 
     /// Takes a segment from `side` of a flow that is known, if it can go this way. False: it cannot, and nothing has changed.
-    #[inline(always)]
+    #[inline]
     pub(super) fn in_order<O: Observer>(
         &mut self,
         slot: u32,
@@ -91,7 +96,7 @@ impl Stack {
         observer: &mut O,
     ) -> bool {
         let (packet, hot) = (&self.packets[index], self.flows.hot(slot));
-        if !hot.flags.any(FlowFlags::IN_ORDER) || !is_next(hot, side, packet, CONTROL & !TcpFlags::FIN) {
+        if !hot.flags.any(FlowFlags::IN_ORDER) || !is_next(hot, side, packet) {
             return false;
         }
         if packet.tcp_flags & TcpFlags::FIN != 0 || !hot.flags.any(FlowFlags::FAST) {
@@ -152,6 +157,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> bool {
+        self.sender = side;
         let peer = side.other();
         let &Packet { seq, ack, window, payload_len, .. } = &self.packets[index];
         let fin = self.packets[index].tcp_flags & TcpFlags::FIN != 0;

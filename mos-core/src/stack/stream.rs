@@ -381,7 +381,7 @@ impl Stack {
             return;
         }
         let half = self.flows.hot(slot).half[side as usize];
-        if half.flags.any(HalfFlags::SYNCED) && !half.slow.any(SlowFlags::HELD) {
+        if half.flags.all(HalfFlags::SYNCED | HalfFlags::HOLE) && !half.slow.any(SlowFlags::HELD) {
             let (hot, cold) = self.flows.parts(slot);
             let mut flow = Flow { hot, cold };
             flow.reconcile();

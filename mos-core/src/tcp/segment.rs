@@ -1,17 +1,6 @@
 //! One segment as the state machine sees it.
 
-use crate::wire::{Packet, SeqNum, TcpFlags, TcpOptions};
-
-/// What a SYN offers.
-#[derive(Clone, Copy, Debug)]
-pub struct SynOptions {
-    /// Maximum segment size in bytes; 0 if it has none.
-    pub mss: u16,
-    /// Window scale.
-    pub window_scale: Option<u8>,
-    /// Selective acknowledgments.
-    pub sack_permitted: bool,
-}
+use crate::wire::{Packet, SeqNum, SynOptions, TcpFlags};
 
 /// The fields of a segment that matter to the endpoints.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +29,8 @@ impl Segment {
     /// The segment of a decoded packet.
     #[must_use]
     pub fn new(packet: &Packet, frame: &[u8]) -> Self {
-        let options = (packet.tcp_flags & TcpFlags::SYN != 0).then(|| {
-            let TcpOptions { mss, window_scale, sack_permitted, .. } = TcpOptions::parse(packet.tcp_options(frame));
-            SynOptions { mss: mss.unwrap_or(0), window_scale, sack_permitted }
-        });
+        let syn = packet.tcp_flags & TcpFlags::SYN != 0;
+        let options = syn.then(|| SynOptions::parse(packet.tcp_options(frame)));
         Self {
             seq: packet.seq,
             ack: packet.ack,

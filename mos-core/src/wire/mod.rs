@@ -41,7 +41,7 @@ pub use emit::{FrameBuilder, TcpSegment};
 pub use fragment::{DefragLimits, DefragStats, Defragmenter, Outcome, Rejection};
 
 pub use link::NO_VLAN;
-pub use options::{SackBlocks, TcpOptions};
+pub use options::{SackBlocks, SynOptions, TcpOptions};
 pub use packet::{Packet, PacketKind, TcpFlags};
 pub use reason::{Tunnel, Undecoded};
 pub use rewrite::{Rewrite, renumber};

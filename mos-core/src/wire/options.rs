@@ -115,6 +115,34 @@ impl TcpOptions {
     }
 }
 
+/// What a SYN offers, in the options that count nowhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SynOptions {
+    /// Maximum segment size in bytes; 0 if it has none.
+    pub mss: u16,
+    /// Window scale, at most 14.
+    pub window_scale: Option<u8>,
+    /// Selective acknowledgments.
+    pub sack_permitted: bool,
+}
+
+impl SynOptions {
+    /// Reads them as [`TcpOptions::parse`] does.
+    #[must_use]
+    pub fn parse(options: &[u8]) -> Self {
+        let mut parsed = Self::default();
+        for (kind, data) in RawOptions::new(options) {
+            match (kind, data) {
+                (MSS, &[high, low]) => parsed.mss = u16::from_be_bytes([high, low]),
+                (WINDOW_SCALE, &[shift]) => parsed.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
+                (SACK_PERMITTED, []) => parsed.sack_permitted = true,
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
 /// What matters of the options of every packet, SYN or not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Always {
@@ -290,7 +318,10 @@ mod tests {
 
         #[test]
         fn both_ways_to_the_timestamps_agree(bytes in any_options()) {
-            prop_assert_eq!(always(&bytes).timestamps, TcpOptions::parse(&bytes).timestamps);
+            let all = TcpOptions::parse(&bytes);
+            prop_assert_eq!(always(&bytes).timestamps, all.timestamps);
+            let TcpOptions { mss, window_scale, sack_permitted, .. } = all;
+            prop_assert_eq!(SynOptions::parse(&bytes), SynOptions { mss: mss.unwrap_or(0), window_scale, sack_permitted });
         }
 
         #[test]
