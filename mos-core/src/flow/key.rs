@@ -3,7 +3,7 @@
 //! The hash is seeded and not linear in the input, so nobody can construct collisions from outside. (The symmetric
 //! Toeplitz hash that network cards offer has 65,536 values per million flows and can be collided by anyone.)
 
-use crate::wire::{NO_VLAN, Packet};
+use crate::wire::{Endpoints, NO_VLAN, Packet};
 
 /// Marks the key of an IPv6 flow; an IPv4 word never has it.
 const V6: u64 = 1 << 63;
@@ -56,7 +56,6 @@ impl Hasher {
     }
 
     /// The key of a decoded TCP packet.
-    #[inline(always)]
     #[must_use]
     pub fn key(&self, packet: &Packet, frame: &[u8]) -> PacketKey {
         let (source, destination) = if packet.ip_version == 4 {
@@ -65,28 +64,33 @@ impl Hasher {
                 u64::from(packet.dst_v4) << 16 | u64::from(packet.dst_port),
             )
         } else {
-            self.endpoints_v6(packet, frame)
+            (
+                self.endpoint_v6(packet.src_v6(frame), packet.src_port),
+                self.endpoint_v6(packet.dst_v6(frame), packet.dst_port),
+            )
         };
-        let from_high = source > destination;
-        let (low, mut high) = if from_high { (destination, source) } else { (source, destination) };
-        if self.vlan_tracking && packet.vlan != NO_VLAN {
-            // Bits 48 to 60 are free in an IPv4 word; in an IPv6 word they are hash bits and may as well be mixed.
-            high ^= (u64::from(packet.vlan) | 0x1000) << 48;
-        }
-        let key = FlowKey { low, high };
-        PacketKey { key, tag: self.tag(key), from_high }
+        // Bits 48 to 60 are free in an IPv4 word; in an IPv6 word they are hash bits and may as well be mixed.
+        let tracked = self.vlan_tracking && packet.vlan != NO_VLAN;
+        let vlan = if tracked { (u64::from(packet.vlan) | 0x1000) << 48 } else { 0 };
+        self.sorted(source, destination, vlan)
+    }
+
+    /// The key of an IPv4 packet without a VLAN id, by its endpoints.
+    #[inline(always)]
+    pub(crate) fn key_v4(&self, Endpoints { source, destination }: Endpoints) -> PacketKey {
+        self.sorted(source, destination, 0)
+    }
+
+    #[inline(always)]
+    fn sorted(&self, source: u64, destination: u64, vlan: u64) -> PacketKey {
+        let key = FlowKey { low: source.min(destination), high: source.max(destination) ^ vlan };
+        PacketKey { key, tag: self.tag(key), from_high: source > destination }
     }
 
     #[inline]
     fn tag(&self, key: FlowKey) -> u32 {
         let mixed = fold(key.low ^ self.seed[0], key.high ^ self.seed[1]);
         (mixed ^ mixed >> 32) as u32
-    }
-
-    #[inline(never)]
-    fn endpoints_v6(&self, packet: &Packet, frame: &[u8]) -> (u64, u64) {
-        let source = self.endpoint_v6(packet.src_v6(frame), packet.src_port);
-        (source, self.endpoint_v6(packet.dst_v6(frame), packet.dst_port))
     }
 
     fn endpoint_v6(&self, address: [u8; 16], port: u16) -> u64 {

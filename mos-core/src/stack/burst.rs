@@ -7,10 +7,10 @@ use super::{CoreCx, PacketCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
 use crate::event::Observer;
 use crate::flow::NO_SLOT;
-use crate::packet::{Burst, MAX_BURST, Verdict};
+use crate::packet::{Burst, LinkType, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{Packet, PacketKind, checksum, decode_into, decode_ip, fragment::Outcome};
+use crate::wire::{Packet, PacketKind, checksum, decode_any, decode_ip, decode_usual, fragment::Outcome};
 
 /// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
 const HEADERS_AHEAD: usize = 8;
@@ -63,7 +63,13 @@ impl Stack {
             }
             bytes += u64::from(meta.wire_len);
             let frame = &burst.memory[meta.range()];
-            decode_into(packet, frame, meta.wire_len, meta.link);
+            if meta.link == LinkType::Ethernet
+                && let Some(endpoints) = decode_usual(packet, frame, meta.wire_len)
+            {
+                *key = self.hasher.key_v4(endpoints);
+                continue;
+            }
+            *packet = decode_any(frame, meta.wire_len, meta.link);
             if packet.kind == PacketKind::Tcp {
                 *key = self.hasher.key(packet, frame);
             }

@@ -236,6 +236,8 @@ impl Flow<'_> {
                 && window
                 && half.flags.any(HalfFlags::SYNCED)
                 && half.slow.any(SlowFlags::ISS)
+                // Data behind a FIN may have been acknowledged.
+                && half.ack.le(half.rcv_nxt)
                 && !half.flags.any(HalfFlags::HOLE | HalfFlags::GUESSED);
         }
         let established = Side::BOTH.iter().all(|side| self.state(*side) == TcpState::Established);

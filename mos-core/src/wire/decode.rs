@@ -42,10 +42,17 @@ pub fn decode_ip(datagram: &[u8], wire_len: u32) -> Packet {
     decode_any(datagram, wire_len, LinkType::RawIp)
 }
 
+/// An IPv4 packet's endpoints: the address, and below it the port, of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints {
+    pub(crate) source: u64,
+    pub(crate) destination: u64,
+}
+
 /// The short way: untagged Ethernet, IPv4 without options, TCP, nothing wrong with it, and all headers captured. `None`:
 /// not this way; the packet may hold anything then.
-#[inline]
-fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<()> {
+#[inline(always)]
+pub(crate) fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<Endpoints> {
     const IP: usize = 14;
     const TRANSPORT: usize = IP + 20;
 
@@ -53,8 +60,7 @@ fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<()> 
     let is_usual = headers[12..14] == [0x08, 0x00]
         && headers[IP] == 0x45
         // Neither "more fragments" nor an offset; "don't fragment" does not matter.
-        && headers[IP + 6] & 0x3f == 0
-        && headers[IP + 7] == 0
+        && u16::from_ne_bytes([headers[IP + 6], headers[IP + 7]]) & 0x3fff_u16.to_be() == 0
         && headers[IP + 9] == TCP;
     if !is_usual {
         return None;
@@ -77,15 +83,16 @@ fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<()> 
     packet.vlan = NO_VLAN;
     packet.payload_len = (end - payload) as u32;
     packet.payload_captured = (end.min(frame.len()) - payload) as u32;
-    packet.src_v4 = word(IP + 12);
-    packet.dst_v4 = word(IP + 16);
-    fill_tcp(packet, header, options);
-    Some(())
+    let (src_v4, dst_v4) = (word(IP + 12), word(IP + 16));
+    (packet.src_v4, packet.dst_v4) = (src_v4, dst_v4);
+    let (src_port, dst_port) = fill_tcp(packet, header, options);
+    let endpoint = |address, port| u64::from(address) << 16 | u64::from(port);
+    Some(Endpoints { source: endpoint(src_v4, src_port), destination: endpoint(dst_v4, dst_port) })
 }
 
 /// The general way. Not inlined: the short way is small because this is elsewhere.
 #[inline(never)]
-pub(super) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
+pub(crate) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
     decode_layers(frame, (wire_len as usize).max(frame.len()), link).unwrap_or_else(Packet::undecoded)
 }
 
@@ -131,22 +138,26 @@ fn data_offset(header: &[u8; TCP_LEN]) -> usize {
     usize::from(header[12] >> 4) * 4
 }
 
-/// Fills in what a TCP header says.
+/// Fills in what a TCP header says. Returns the ports.
 #[inline(always)]
-fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN], options: &[u8]) {
+fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN], options: &[u8]) -> (u16, u16) {
     let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let Always { timestamps, signed } = always(options);
     packet.kind = PacketKind::Tcp;
     packet.tcp_flags = header[13];
-    packet.has_timestamps = timestamps.is_some();
-    packet.signed = signed;
-    packet.src_port = half(0);
-    packet.dst_port = half(2);
+    if options.is_empty() {
+        (packet.has_timestamps, packet.signed, packet.ts_val, packet.ts_ecr) = (false, false, 0, 0);
+    } else {
+        let Always { timestamps, signed } = always(options);
+        (packet.has_timestamps, packet.signed) = (timestamps.is_some(), signed);
+        (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
+    }
+    let ports = (half(0), half(2));
+    (packet.src_port, packet.dst_port) = ports;
     packet.window = half(14);
     packet.seq = SeqNum(word(4));
     packet.ack = SeqNum(word(8));
-    (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
+    ports
 }
 
 /// Fills in the ports of a UDP header, if they are there.

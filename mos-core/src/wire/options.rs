@@ -156,7 +156,6 @@ pub(super) struct Always {
 #[inline(always)]
 pub(super) fn always(options: &[u8]) -> Always {
     match options {
-        [] => Always::default(),
         [NOP, NOP, TIMESTAMPS, 10, data @ ..] if data.len() == 8 => {
             Always { timestamps: data.first_chunk().map(two_words), signed: false }
         }
