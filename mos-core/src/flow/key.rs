@@ -3,10 +3,15 @@
 //! The hash is seeded and not linear in the input, so nobody can construct collisions from outside. (The symmetric
 //! Toeplitz hash that network cards offer has 65,536 values per million flows and can be collided by anyone.)
 
+use core::net::{Ipv4Addr, SocketAddrV4};
+
 use crate::wire::{Endpoints, NO_VLAN, Packet};
 
 /// Marks the key of an IPv6 flow; an IPv4 word never has it.
 const V6: u64 = 1 << 63;
+
+/// Marks, in the lower endpoint, the key of a flow that is closed; no packet's key has it.
+const CLOSED: u64 = 1 << 62;
 
 /// Two sorted endpoints. An IPv4 key is exact; an IPv6 key holds keyed digests of the endpoints, so equality must be
 /// confirmed with the addresses.
@@ -18,14 +23,34 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of no packet: what a closed flow carries until its slot is used again.
+    /// The key of no packet and no flow.
     pub const NONE: Self = Self { low: u64::MAX, high: u64::MAX };
+
+    /// This key matches no packet any more, but tells the endpoints still.
+    #[must_use]
+    pub fn closed(self) -> Self {
+        Self { low: self.low | CLOSED, ..self }
+    }
+
+    /// Whether this is the key of a flow that is closed.
+    #[inline]
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        self.low & CLOSED != 0
+    }
 
     /// Whether this names an IPv6 flow.
     #[inline]
     #[must_use]
     pub fn is_v6(self) -> bool {
         self.low & V6 != 0
+    }
+
+    /// The higher or the lower endpoint of an IPv4 key. What a VLAN changed lies beyond these bits.
+    #[must_use]
+    pub fn endpoint_v4(self, high: bool) -> SocketAddrV4 {
+        let word = if high { self.high } else { self.low };
+        SocketAddrV4::new(Ipv4Addr::from_bits((word >> 16) as u32), word as u16)
     }
 }
 
@@ -87,8 +112,9 @@ impl Hasher {
         PacketKey { key, tag: self.tag(key), from_high: source > destination }
     }
 
+    /// The tag of `key`.
     #[inline]
-    fn tag(&self, key: FlowKey) -> u32 {
+    pub(super) fn tag(&self, key: FlowKey) -> u32 {
         let mixed = fold(key.low ^ self.seed[0], key.high ^ self.seed[1]);
         (mixed ^ mixed >> 32) as u32
     }
@@ -96,7 +122,7 @@ impl Hasher {
     fn endpoint_v6(&self, address: [u8; 16], port: u16) -> u64 {
         let value = u128::from_be_bytes(address);
         let digest = fold((value >> 64) as u64 ^ self.seed[0], value as u64 ^ self.seed[1]);
-        fold(digest ^ self.seed[1], u64::from(port) ^ self.seed[0]) | V6
+        fold(digest ^ self.seed[1], u64::from(port) ^ self.seed[0]) & !CLOSED | V6
     }
 }
 

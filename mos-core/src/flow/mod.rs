@@ -2,6 +2,7 @@
 
 pub mod key;
 pub mod record;
+pub mod spill;
 pub mod table;
 pub mod timer;
 

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 
 use crate::event::{Side, Wanted};
 use crate::flow::key::{FlowKey, PacketKey};
-use crate::reassembly::BufferId;
 use crate::tcp::{Remap, Segment, TcpState};
 use crate::time::Timestamp;
 use crate::wire::SeqNum;
@@ -151,6 +150,8 @@ flags! {
         FIN_REACHED = 5;
         /// Of the client: the first packet of the flow that was seen was no SYN.
         MIDSTREAM = 6;
+        /// The last packet went to this endpoint: destruction begins with it.
+        RECEIVED_LAST = 7;
     }
 }
 
@@ -171,7 +172,7 @@ flags! {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Hot {
-    /// The flow's name, [`FlowKey::NONE`] once it is closed.
+    /// The flow's name: its endpoints. It matches no packet once the flow is closed.
     pub key: FlowKey,
     /// Client and server.
     pub half: [Half; 2],
@@ -204,18 +205,6 @@ pub struct ColdHalf {
     pub sync_seq: SeqNum,
     /// ... and that offset.
     pub sync_offset: u64,
-    /// Bytes of the stream this endpoint receives that were never seen.
-    pub gap_bytes: u64,
-    /// Bytes that this endpoint was sent again.
-    pub retransmitted_bytes: u64,
-    /// Segments that brought this endpoint something again.
-    pub retransmits: u32,
-    /// Overlaps with other bytes than before.
-    pub conflicts: u32,
-    /// The stream buffer, if [`HalfFlags::BUFFERED`].
-    pub buffer: Option<BufferId>,
-    /// The endpoint's port.
-    pub port: u16,
     /// The maximum segment size of its SYN, in bytes; 0 if it had none.
     pub mss: u16,
     /// What its SYN offered.
@@ -226,26 +215,21 @@ pub struct ColdHalf {
     pub handshake_us: u32,
 }
 
-/// What the established state does not touch.
+/// What the established state does not touch, in two lines. Addresses and ports follow from the key.
 #[derive(Debug)]
+#[repr(align(32))]
 pub struct Cold {
     /// When the first packet came.
     pub created: Timestamp,
-    /// When the slot's timer fires, in ticks; `u64::MAX` if it is not armed.
-    pub timer_due: u64,
     /// Client and server.
     pub half: [ColdHalf; 2],
-    /// Client and server address of an IPv4 flow, in host order.
-    pub v4: [u32; 2],
-    /// The flow is IPv6; the table has its addresses.
-    pub is_v6: bool,
     /// Counts the flows that have lived in this slot.
     pub generation: u32,
-    /// The tag under which the flow is in the table.
-    pub tag: u32,
-    /// Who received the last packet: destruction begins with that side.
-    pub last_receiver: Side,
+    /// The number of what only some flows have: see [`FlowTable::spill`](super::FlowTable::spill).
+    pub(super) spill: u32,
 }
+
+const _: () = assert!(size_of::<Cold>() == 96, "every flow pays for every further byte");
 
 /// What hardly any flow has.
 #[derive(Clone, Debug, Default)]
@@ -360,12 +344,6 @@ impl ColdHalf {
         fin_seq: SeqNum(0),
         sync_seq: SeqNum(0),
         sync_offset: 0,
-        gap_bytes: 0,
-        retransmitted_bytes: 0,
-        retransmits: 0,
-        conflicts: 0,
-        buffer: None,
-        port: 0,
         mss: 0,
         offers: Offers(0),
         wrong_checksums: 0,

@@ -7,12 +7,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use hashbrown::hash_table::HashTable;
 
-use super::key::{FlowKey, PacketKey};
+use super::key::{FlowKey, Hasher, PacketKey};
 use super::record::{Cold, ColdHalf, Extras, FlowFlags, Half, Hot};
+use super::spill::{NO_SPILL, SpillHalf, SpillStore};
 use crate::event::{Side, Wanted};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
@@ -58,14 +60,26 @@ fn spread(tag: u32) -> u64 {
     u64::from(tag) << 32 | u64::from(tag)
 }
 
+/// An IPv6 address and a port, as they stand in a packet.
+type EndpointV6 = [u8; 18];
+
+fn endpoint_v6(address: [u8; 16], port: u16) -> EndpointV6 {
+    let mut endpoint = [0; 18];
+    endpoint[..16].copy_from_slice(&address);
+    endpoint[16..].copy_from_slice(&port.to_be_bytes());
+    endpoint
+}
+
 /// All flows of one core.
 #[derive(Debug)]
 pub struct FlowTable {
+    hasher: Hasher,
     entries: HashTable<Entry>,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
-    /// Client and server address of IPv6 flows. Zeroed memory that is never written costs nothing.
-    v6: Vec<[[u8; 16]; 2]>,
+    /// Client and server of IPv6 flows. Zeroed memory that is never written costs nothing.
+    v6: Vec<[EndpointV6; 2]>,
+    spills: SpillStore,
     extras: BTreeMap<u32, Extras>,
     free: Vec<u32>,
     max_flows: usize,
@@ -73,17 +87,19 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
-    /// A table for up to `max_flows` flows at a time.
+    /// A table for up to `max_flows` flows at a time, found by the keys that `hasher` makes.
     #[must_use]
-    pub fn new(max_flows: usize) -> Self {
+    pub fn new(max_flows: usize, hasher: Hasher) -> Self {
         let max_flows = max_flows.clamp(1, NO_SLOT as usize / 2);
         // The slots of flows that ended within a burst come back only after it: that many more are needed.
         let slots = max_flows + crate::packet::MAX_BURST;
         Self {
+            hasher,
             entries: HashTable::with_capacity(max_flows.min(FIRST_ENTRIES)),
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
-            v6: vec![[[0; 16]; 2]; slots],
+            v6: vec![[[0; 18]; 2]; slots],
+            spills: SpillStore::new(slots),
             extras: BTreeMap::new(),
             free: Vec::new(),
             max_flows,
@@ -101,6 +117,12 @@ impl FlowTable {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.live >= self.max_flows
+    }
+
+    /// Slots that there may ever be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.v6.len()
     }
 
     /// Slots ever used: the upper bound of slot numbers.
@@ -173,17 +195,13 @@ impl FlowTable {
     }
 
     fn same_v6(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
-        let hot = &self.hot[slot as usize];
-        let cold = &self.cold[slot as usize];
         let (mut source, mut destination) = (0, 1);
-        if key.from_high != hot.flags.any(FlowFlags::CLIENT_IS_HIGH) {
+        if key.from_high != self.hot[slot as usize].flags.any(FlowFlags::CLIENT_IS_HIGH) {
             (source, destination) = (1, 0);
         }
-        let addresses = &self.v6[slot as usize];
-        addresses[source] == packet.src_v6(frame)
-            && addresses[destination] == packet.dst_v6(frame)
-            && cold.half[source].port == packet.src_port
-            && cold.half[destination].port == packet.dst_port
+        let endpoints = &self.v6[slot as usize];
+        endpoints[source] == endpoint_v6(packet.src_v6(frame), packet.src_port)
+            && endpoints[destination] == endpoint_v6(packet.dst_v6(frame), packet.dst_port)
     }
 
     fn is_server_key(&self, slot: u32, key: FlowKey) -> bool {
@@ -212,28 +230,17 @@ impl FlowTable {
         created: Timestamp,
     ) -> u32 {
         let slot = self.free.pop().unwrap_or(self.hot.len() as u32);
-        let old = self.cold.get(slot as usize);
-        let generation = old.map_or(1, |old| old.generation.wrapping_add(1));
-        // The timer of the flow that had the slot is armed still.
-        let timer_due = old.map_or(u64::MAX, |old| old.timer_due);
+        let generation = self.cold.get(slot as usize).map_or(1, |old| old.generation.wrapping_add(1));
         let mut flags = FlowFlags::HALF_OPEN;
         if key.from_high == client_sent {
             flags.set(FlowFlags::CLIENT_IS_HIGH);
         }
         let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, table: 0, wanted: Wanted::NONE, flags };
-        let (client, server) = if client_sent { (0, 1) } else { (1, 0) };
-        let mut half = [const { ColdHalf::NEW }; 2];
-        half[client].port = packet.src_port;
-        half[server].port = packet.dst_port;
-        let mut v4 = [0; 2];
-        v4[client] = packet.src_v4;
-        v4[server] = packet.dst_v4;
-        let is_v6 = packet.ip_version == 6;
-        let cold = Cold { created, timer_due, half, v4, is_v6, generation, tag: key.tag, last_receiver: Side::Server };
-        if is_v6 {
-            let addresses = &mut self.v6[slot as usize];
-            addresses[client] = packet.src_v6(frame);
-            addresses[server] = packet.dst_v6(frame);
+        let cold = Cold { created, half: [ColdHalf::NEW; 2], generation, spill: NO_SPILL };
+        if key.key.is_v6() {
+            let source = endpoint_v6(packet.src_v6(frame), packet.src_port);
+            let destination = endpoint_v6(packet.dst_v6(frame), packet.dst_port);
+            self.v6[slot as usize] = if client_sent { [source, destination] } else { [destination, source] };
         }
         if slot as usize == self.hot.len() {
             self.hot.push(hot);
@@ -265,13 +272,13 @@ impl FlowTable {
 
     /// The flow in `slot` is found no more. Its records stay readable until [`Self::recycle`].
     pub fn remove(&mut self, slot: u32) {
-        let tag = self.cold[slot as usize].tag;
-        self.remove_entry(tag, slot);
+        let key = self.hot[slot as usize].key;
+        self.remove_entry(self.hasher.tag(key), slot);
         if self.hot[slot as usize].flags.any(FlowFlags::EXTRAS) {
             self.remove_server_key(slot);
             self.extras.remove(&slot);
         }
-        self.hot[slot as usize].key = FlowKey::NONE;
+        self.hot[slot as usize].key = key.closed();
         self.live -= 1;
     }
 
@@ -283,6 +290,7 @@ impl FlowTable {
 
     /// Gives the slot of a removed flow to the next one.
     pub fn recycle(&mut self, slot: u32) {
+        self.spills.give_back(core::mem::replace(&mut self.cold[slot as usize].spill, NO_SPILL));
         self.free.push(slot);
     }
 
@@ -318,6 +326,18 @@ impl FlowTable {
         &mut self.cold[slot as usize]
     }
 
+    /// What `side` has only if something of the flow was lost, repeated, late or left unread.
+    #[inline]
+    #[must_use]
+    pub fn spill(&self, slot: u32, side: Side) -> &SpillHalf {
+        self.spills.get(self.cold[slot as usize].spill, side as usize)
+    }
+
+    /// The same, to change, made if need be.
+    pub fn spill_mut(&mut self, slot: u32, side: Side) -> &mut SpillHalf {
+        self.spills.get_mut(&mut self.cold[slot as usize].spill, side as usize)
+    }
+
     /// The rare part, if the flow has one.
     #[must_use]
     pub fn extras(&self, slot: u32) -> Option<&Extras> {
@@ -337,14 +357,14 @@ impl FlowTable {
 
     /// Address and port of one side, as the first packet had them before any callback.
     #[must_use]
-    pub fn endpoint(&self, slot: u32, side: Side) -> core::net::SocketAddr {
-        let cold = &self.cold[slot as usize];
-        let address = if cold.is_v6 {
-            core::net::IpAddr::from(self.v6[slot as usize][side as usize])
-        } else {
-            core::net::IpAddr::from(cold.v4[side as usize].to_be_bytes())
-        };
-        core::net::SocketAddr::new(address, cold.half[side as usize].port)
+    pub fn endpoint(&self, slot: u32, side: Side) -> SocketAddr {
+        let hot = &self.hot[slot as usize];
+        if !hot.key.is_v6() {
+            let high = (side == Side::Client) == hot.flags.any(FlowFlags::CLIENT_IS_HIGH);
+            return hot.key.endpoint_v4(high).into();
+        }
+        let [address @ .., high, low] = self.v6[slot as usize][side as usize];
+        SocketAddr::new(IpAddr::from(address), u16::from_be_bytes([high, low]))
     }
 
     /// The flow in `slot`, by its lasting name.
@@ -364,7 +384,7 @@ impl FlowTable {
     #[inline]
     #[must_use]
     pub fn is_live(&self, slot: u32) -> bool {
-        self.hot.get(slot as usize).is_some_and(|hot| hot.key != FlowKey::NONE)
+        self.hot.get(slot as usize).is_some_and(|hot| !hot.key.is_closed())
     }
 
     /// The `count` flows that were idle longest at `now` (in ticks), longest first, with when they were last seen.

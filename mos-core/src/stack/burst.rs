@@ -77,11 +77,16 @@ impl Stack {
         bytes
     }
 
-    /// Lets time pass without a packet.
+    /// Lets time pass without a packet. All that is due happens, however much it is.
     pub fn handle_timeout<O: Observer>(&mut self, now: Timestamp, observer: &mut O) {
         let mut burst = Burst { memory: &mut [], frames: &[], upcoming: &[] };
-        self.move_to(now, &mut burst, observer);
-        self.end_burst(&mut burst, observer);
+        loop {
+            self.move_to(now, &mut burst, observer);
+            self.end_burst(&mut burst, observer);
+            if !self.is_late() {
+                return;
+            }
+        }
     }
 
     /// When [`Self::handle_timeout`] has something to do at the earliest; `None` if no flow waits for anything.
@@ -102,31 +107,45 @@ impl Stack {
         forward.then(|| self.scratch.frame(index, burst))
     }
 
-    #[inline]
+    #[inline(always)]
     fn move_to<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
-        if time <= self.now {
-            return;
+        if time < self.quiet_until {
+            self.now = self.now.max(time);
+        } else {
+            self.move_on(time, burst, observer);
         }
-        let tick = time.as_millis();
-        if tick >= self.timers.next_due() || time >= self.wakeup {
-            self.pass_time(time, burst, observer);
-        }
-        self.now = time;
-        self.tick = tick;
     }
 
-    /// What is due up to `time`, in order of time.
+    /// To another tick, or to something that is due.
+    #[inline(never)]
+    fn move_on<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+        let late = self.is_late();
+        let time = time.max(self.now);
+        let tick = time.as_millis();
+        if late || time > self.now && (tick >= self.timers.next_due() || time >= self.wakeup) {
+            self.pass_time(time, burst, observer);
+        }
+        (self.now, self.tick) = (time, tick);
+        let late = self.timers.next_due() <= tick;
+        self.quiet_until = if late { Timestamp::ZERO } else { Timestamp::from_millis(tick + 1).min(self.wakeup) };
+    }
+
+    /// What is due up to `time`, in order of time, until there were too many timers. The others are overdue then: they go
+    /// first in the next call, and whatever else is due waits for them.
     #[cold]
     fn pass_time<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+        let mut work = self.timer_work(time.as_millis());
         // The end of time is no wakeup, though time may get there.
         while self.wakeup <= time && self.wakeup < Timestamp::MAX {
             let due = self.wakeup.max(self.now);
-            self.fire_timers(due.as_millis(), burst, observer);
+            if !self.fire_timers(due.as_millis(), &mut work, burst, observer) {
+                return;
+            }
             (self.now, self.tick) = (due, due.as_millis());
             self.wakeup = Timestamp::MAX;
             observer.on_wakeup(&mut CoreCx { stack: self, burst: burst.reborrow() }, time);
         }
-        self.fire_timers(time.as_millis(), burst, observer);
+        self.fire_timers(time.as_millis(), &mut work, burst, observer);
     }
 
     /// Whatever packet.

@@ -6,7 +6,6 @@ use crate::flow::FlowFlags;
 use crate::flow::record::SlowFlags;
 use crate::packet::Burst;
 use crate::tcp::TcpState;
-use crate::time::Timestamp;
 
 /// How long endpoints may go on repeating their last segments, in ticks: TIME_WAIT as they keep it.
 const LINGER: u64 = 60_000;
@@ -24,7 +23,10 @@ impl Stack {
         }
         self.stats.ended[reason as usize] += 1;
         let first = match reason {
-            EndReason::Fin | EndReason::Rst => self.flows.cold(slot).last_receiver,
+            EndReason::Fin | EndReason::Rst if self.flows.hot(slot).half[0].slow.any(SlowFlags::RECEIVED_LAST) => {
+                Side::Client
+            }
+            EndReason::Fin | EndReason::Rst => Side::Server,
             _ => Side::Client,
         };
         for side in [first, first.other()] {
@@ -90,44 +92,11 @@ impl Stack {
         }
     }
 
-    /// Makes sure that the flow's timer fires in time.
+    /// Makes sure that the flow's timer fires in time. Most packets find it armed early enough.
     pub(super) fn arm(&mut self, slot: u32) {
         let (patience, _) = self.patience(slot);
         if patience > 0 {
-            self.arm_by(slot, self.tick + patience);
-        }
-    }
-
-    /// Most packets find the timer armed early enough, and never touch the wheel.
-    fn arm_by(&mut self, slot: u32, due: u64) {
-        let cold = self.flows.cold_mut(slot);
-        if cold.timer_due > due {
-            cold.timer_due = due;
-            self.timers.arm_by(slot, due, self.tick);
-        }
-    }
-
-    /// All timers due up to `tick`. Each flow ends at the time it was due.
-    pub(super) fn fire_timers<O: Observer>(&mut self, tick: u64, burst: &mut Burst<'_>, observer: &mut O) {
-        while let Some((slot, due)) = self.timers.pop(tick) {
-            self.flows.cold_mut(slot).timer_due = u64::MAX;
-            if !self.flows.is_live(slot) {
-                continue;
-            }
-            let (patience, reason) = self.patience(slot);
-            if patience == 0 {
-                continue;
-            }
-            // Time stands at the latest packet, so the flow was last seen at or before now: 32 bits say when.
-            let silent = (self.tick as u32).wrapping_sub(self.flows.hot(slot).last_seen);
-            let deadline = self.tick - u64::from(silent).min(self.tick) + patience;
-            if deadline > due {
-                self.arm_by(slot, deadline);
-                continue;
-            }
-            self.now = self.now.max(Timestamp::from_millis(deadline));
-            self.tick = self.tick.max(deadline);
-            self.end(slot, reason, burst, observer);
+            self.timers.arm_by(slot, self.tick + patience, self.tick);
         }
     }
 

@@ -154,13 +154,14 @@ impl FlowCx<'_> {
     pub fn info(&self, side: Side) -> HalfInfo {
         let half = &self.stack.flows.hot(self.slot).half[side as usize];
         let cold = &self.stack.flows.cold(self.slot).half[side as usize];
+        let spill = self.stack.flows.spill(self.slot, side);
         let fin_reached = half.slow.any(SlowFlags::FIN_REACHED);
         HalfInfo {
             stream_bytes: self.stack.offset(self.slot, side).saturating_sub(u64::from(fin_reached)),
-            gap_bytes: cold.gap_bytes,
-            retransmits: cold.retransmits,
-            retransmitted_bytes: cold.retransmitted_bytes,
-            conflicts: cold.conflicts,
+            gap_bytes: spill.gap_bytes,
+            retransmits: spill.retransmits,
+            retransmitted_bytes: spill.retransmitted_bytes,
+            conflicts: spill.conflicts,
             mss: cold.mss,
             window_scale: cold.offers.any(Offers::SCALE).then_some(half.window_shift),
             sack_permitted: cold.offers.any(Offers::SACK),

@@ -135,7 +135,7 @@ impl Stack {
         if let Some(unread) = span.at_or_above(backlog.slowest(behind, span.end())) {
             self.error_to(behind, slot, side, ErrorReason::Overrun(unread), None, burst, observer);
         }
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+        if let Some(buffer) = &self.flows.spill(slot, side).buffer {
             self.buffers.get_mut(buffer).add_gap(span);
         }
     }
@@ -154,7 +154,7 @@ impl Stack {
         let mut left = SmallVec::<[Span; 2]>::new();
         let mut at = self.group_start(group);
         let Group { slot, side, first, .. } = *self.pending.group(group);
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return left };
+        let Some(buffer) = &self.flows.spill(slot, side).buffer else { return left };
         let mut next = first;
         while let Some(piece) = self.pending.piece_mut(next) {
             let (start, end) = (at.max(keep_from), at + piece.len);
@@ -209,7 +209,7 @@ impl Stack {
         let Some(lost) = Span::new(slowest, floor) else { return };
         let behind = backlog.behind(readers, floor);
         self.error_to(behind, slot, side, ErrorReason::Overrun(lost), index, burst, observer);
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+        if let Some(buffer) = &self.flows.spill(slot, side).buffer {
             self.buffers.get_mut(buffer).give_up_below(&mut self.pool, floor);
         }
     }
@@ -220,7 +220,7 @@ impl Stack {
             // What this burst brought is unread as well, and only a backlog remembers the capacity.
             self.ensure_backlog(slot, side);
         }
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+        if let Some(buffer) = &self.flows.spill(slot, side).buffer {
             let backlog = self.buffers.get_mut(buffer);
             backlog.capacity = backlog.capacity.max(capacity);
         }
@@ -236,7 +236,7 @@ impl Stack {
             self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
         }
         let offset = self.offset(slot, side);
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let Some(buffer) = &self.flows.spill(slot, side).buffer else { return };
         let backlog = self.buffers.get_mut(buffer);
         backlog.release_below(&mut self.pool, offset);
         backlog.stream.forget_bytes(&mut self.pool);
@@ -264,12 +264,12 @@ impl Stack {
         if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
             return None;
         }
-        self.flows.cold(slot).half[side as usize].buffer.as_ref().map(|buffer| self.buffers.get(buffer))
+        self.flows.spill(slot, side).buffer.as_ref().map(|buffer| self.buffers.get(buffer))
     }
 
     /// The backlog of a side, made if need be: readers stand where they stood.
     pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
-        if self.flows.cold(slot).half[side as usize].buffer.is_none() {
+        if self.flows.spill(slot, side).buffer.is_none() {
             let buffer = self.buffers.take()?;
             let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
             let group = pending.then(|| self.pending.find(slot, side)).flatten();
@@ -288,14 +288,14 @@ impl Stack {
                 None => backlog.begin(start),
             }
             self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::BUFFERED);
-            self.flows.cold_mut(slot).half[side as usize].buffer = Some(buffer);
+            self.flows.spill_mut(slot, side).buffer = Some(buffer);
         }
-        let buffer = self.flows.cold(slot).half[side as usize].buffer.as_ref()?;
+        let buffer = self.flows.spill(slot, side).buffer.as_ref()?;
         Some(self.buffers.get_mut(buffer))
     }
 
     pub(super) fn release(&mut self, slot: u32, side: Side, offset: u64) {
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+        if let Some(buffer) = &self.flows.spill(slot, side).buffer {
             self.buffers.get_mut(buffer).release_below(&mut self.pool, offset);
         }
         let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
@@ -309,7 +309,7 @@ impl Stack {
         if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
             return;
         }
-        if let Some(buffer) = self.flows.cold_mut(slot).half[side as usize].buffer.take() {
+        if let Some(buffer) = self.flows.spill_mut(slot, side).buffer.take() {
             self.buffers.give_back(buffer, &mut self.pool);
             self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::BUFFERED);
         }

@@ -18,7 +18,7 @@ impl Stack {
         }
         self.ensure_backlog(slot, side);
         let reads = self.flows.hot(slot).wanted.any(Wanted::buffer(side));
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let Some(buffer) = &self.flows.spill(slot, side).buffer else { return };
         let stream = &mut self.buffers.get_mut(buffer).stream;
         let stored = if reads {
             let bytes = &self.scratch.frame(index, burst)[at..];
@@ -49,7 +49,7 @@ impl Stack {
 
     /// Keeps only the first `len` bytes of what came with a SYN: as much as any SYN holds, so they may be moved.
     fn cut_held(&mut self, slot: u32, side: Side, len: u64) {
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return };
+        let Some(buffer) = &self.flows.spill(slot, side).buffer else { return };
         let stream = &mut self.buffers.get_mut(buffer).stream;
         let mut bytes = alloc::vec![0; len as usize];
         let kept = stream.copy_out(&self.pool, 0, &mut bytes);

@@ -10,7 +10,8 @@
 //! | `stream` | payload: into the stream, past gaps |
 //! | `fast_open` | data that comes with a SYN |
 //! | `deliver` | from the stream to its readers; what they leave is kept |
-//! | `close` | the end of a flow: by its own closing, by time, for want of room |
+//! | `close` | the end of a flow |
+//! | `timeout` | flows that end by time, however many of them at once |
 //! | `rivals` | connections that contend for the same endpoints |
 //! | `resync` | a capture that has missed more than a window |
 //! | `suspect` | data that was rejected, and acknowledged all the same |
@@ -42,6 +43,7 @@ mod segment;
 mod short;
 mod stream;
 mod suspect;
+mod timeout;
 mod transmit;
 
 use alloc::collections::VecDeque;
@@ -115,6 +117,8 @@ pub struct Stack {
     outgoing: VecDeque<Outgoing>,
     /// When the layer above is to be called; the end of time, if it need not be.
     wakeup: Timestamp,
+    /// Before that time the tick stays and nothing is due; zero as long as timers are overdue.
+    quiet_until: Timestamp,
 }
 
 impl Stack {
@@ -123,10 +127,12 @@ impl Stack {
     pub fn new(config: Config) -> Self {
         let Timeouts { half_open, established, closing, time_wait } = config.timeouts;
         let no_key = PacketKey { key: FlowKey::NONE, tag: 0, from_high: false };
+        let hasher = Hasher::new(config.hash_seed, config.vlan_tracking);
+        let flows = FlowTable::new(config.max_flows, hasher);
         Self {
-            hasher: Hasher::new(config.hash_seed, config.vlan_tracking),
-            flows: FlowTable::new(config.max_flows),
-            timers: TimerWheel::new(0, config.max_flows),
+            hasher,
+            timers: TimerWheel::new(0, flows.capacity()),
+            flows,
             pool: SegmentPool::new(config.reassembly_memory_bytes),
             buffers: BufferStore::new(),
             pending: Pending::default(),
@@ -153,6 +159,7 @@ impl Stack {
             rtts: RttTable::default(),
             outgoing: VecDeque::new(),
             wakeup: Timestamp::MAX,
+            quiet_until: Timestamp::from_millis(1),
             config,
         }
     }

@@ -116,13 +116,18 @@ impl Stack {
     fn evict<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
         while let Some(id) = self.half_open.pop_front() {
             if self.is_half_open(id) {
-                return self.end(id.slot, EndReason::Evicted, burst, observer);
+                return self.give_way(id.slot, burst, observer);
             }
         }
         let slot = self.longest_idle();
         if slot != NO_SLOT {
-            self.end(slot, EndReason::Evicted, burst, observer);
+            self.give_way(slot, burst, observer);
         }
+    }
+
+    fn give_way<O: Observer>(&mut self, slot: u32, burst: &mut Burst<'_>, observer: &mut O) {
+        let reason = self.overdue(slot).unwrap_or(EndReason::Evicted);
+        self.end(slot, reason, burst, observer);
     }
 
     /// The flow that was idle longest. One pass over the lines finds the oldest sixteenth of all flows; they stay the

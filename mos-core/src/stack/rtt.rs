@@ -80,8 +80,8 @@ impl Stack {
 
     /// A segment of the handshake from `side`: the answers tell how far away the endpoints are.
     pub(super) fn time_handshake(&mut self, slot: u32, side: Side, segment: &Segment) {
+        let peer_resent = self.flows.spill(slot, side).retransmits > 0;
         let (hot, cold) = self.flows.parts(slot);
-        let peer_resent = cold.half[side as usize].retransmits > 0;
         let expected = segment.has_ack() && !segment.rst() && segment.syn() == (side == Side::Server);
         if !expected
             || peer_resent

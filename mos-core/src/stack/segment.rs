@@ -44,7 +44,7 @@ impl Stack {
     /// A TCP packet: of a flow, or of none.
     #[inline(always)]
     pub(super) fn tcp<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        if !self.short(index, burst, observer) {
+        if self.is_late() || !self.short(index, burst, observer) {
             self.any(index, burst, observer);
         }
     }
@@ -53,7 +53,7 @@ impl Stack {
     #[inline(never)]
     fn any<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let slot = self.locate(index, burst);
-        if slot == NO_SLOT {
+        if slot == NO_SLOT || (self.is_late() && self.end_if_overdue(slot, burst, observer)) {
             return self.open(index, burst, observer);
         }
         let side = self.flows.sender(slot, &self.keys[index]);
@@ -126,8 +126,9 @@ impl Stack {
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
         hot.last_seen = tick;
-        cold.last_receiver = side.other();
         let mut flow = Flow { hot, cold };
+        flow.half(side).slow.clear(SlowFlags::RECEIVED_LAST);
+        flow.half(side.other()).slow.set(SlowFlags::RECEIVED_LAST);
         flow.reconcile();
         if segment.syn() && !beginning && self.is_reuse(slot, side, &segment, index, burst, observer) {
             return;
@@ -283,6 +284,9 @@ impl Stack {
         let (hot, cold) = self.flows.parts(slot);
         let received = receiver::update(&mut Flow { hot, cold }, side, segment);
         let mut events = RCV_PKT_IN.or(received.events).or(extra);
+        if received.syn_again {
+            self.flows.spill_mut(slot, side).retransmits += 1;
+        }
         match received.payload {
             Payload::Ignore => {}
             Payload::Take => self.take(slot, side, segment, index, burst, observer),

@@ -194,7 +194,8 @@ impl Stack {
             sender.flags.set(HalfFlags::WINDOW);
             cold.half[side as usize].ack_seen = ack;
         }
-        cold.last_receiver = peer;
+        sender.slow.clear(SlowFlags::RECEIVED_LAST);
+        receiver.slow.set(SlowFlags::RECEIVED_LAST);
         hot.last_seen = self.tick as u32;
         if half_open {
             let segment = Segment::new(&self.packets[index], self.frame(index, burst));

@@ -18,8 +18,7 @@ const MAX_NOTED: usize = 256;
 impl Stack {
     /// Whether the payload repeats something that `side` was sent before; counted if so.
     pub(super) fn overlap(&mut self, slot: u32, side: Side, segment: &Segment) -> bool {
-        let (hot, cold) = self.flows.parts(slot);
-        let half = hot.half[side as usize];
+        let half = self.flows.hot(slot).half[side as usize];
         if segment.rst() || segment.syn() || !half.flags.any(HalfFlags::SYNCED) || half.state == TcpState::SynSent {
             return false;
         }
@@ -29,13 +28,13 @@ impl Stack {
             let old_end = if end.lt(half.rcv_nxt) { end } else { half.rcv_nxt };
             repeated = u64::from(old_end.offset_from(start));
         }
-        let buffer = cold.half[side as usize].buffer.as_ref();
-        if let Some(buffer) = buffer
-            && half.flags.any(HalfFlags::HOLE)
+        if half.flags.any(HalfFlags::HOLE)
             && end.gt(half.rcv_nxt)
+            && let Some(buffer) = &self.flows.spill(slot, side).buffer
         {
-            let first = cold.half[side as usize].offset_of(start.max(half.rcv_nxt));
-            if let Some(span) = Span::new(first, cold.half[side as usize].offset_of(end)) {
+            let cold = &self.flows.cold(slot).half[side as usize];
+            let first = cold.offset_of(start.max(half.rcv_nxt));
+            if let Some(span) = Span::new(first, cold.offset_of(end)) {
                 repeated += self.buffers.get(buffer).stream.spans().covered(span);
             }
         }
@@ -43,9 +42,9 @@ impl Stack {
         if repeated == 0 && !fin_again {
             return false;
         }
-        let cold = &mut cold.half[side as usize];
-        cold.retransmits += 1;
-        cold.retransmitted_bytes += repeated;
+        let spill = self.flows.spill_mut(slot, side);
+        spill.retransmits += 1;
+        spill.retransmitted_bytes += repeated;
         true
     }
 
@@ -185,7 +184,7 @@ impl Stack {
         self.ensure_backlog(slot, side);
         let reading = observer.reading(self.flows.hot(slot).table, side);
         let (readers, policy) = (reading.readers, self.overlap_policy(reading));
-        let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer else { return Err(StoreError::Budget) };
+        let Some(buffer) = &self.flows.spill(slot, side).buffer else { return Err(StoreError::Budget) };
         let backlog = self.buffers.get_mut(buffer);
         let stored = if reads {
             let keep_below = backlog.fastest(readers);
@@ -219,7 +218,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        self.flows.cold_mut(slot).half[side as usize].conflicts += 1;
+        self.flows.spill_mut(slot, side).conflicts += 1;
         self.error(slot, side, ErrorReason::Conflict(span), Some(index), burst, observer);
     }
 
@@ -253,7 +252,7 @@ impl Stack {
         let first = cold.sync_offset.checked_add_signed(i64::from(first));
         let captured = u64::from(self.packets[index].payload_captured);
         // A keep-alive may carry one byte from before the stream (RFC 9293 3.8.4).
-        let (Some(first), Some(buffer)) = (first, &cold.buffer) else { return };
+        let (Some(first), Some(buffer)) = (first, &self.flows.spill(slot, side).buffer) else { return };
         if first >= nxt {
             return;
         }
@@ -362,7 +361,7 @@ impl Stack {
             let offset = self.offset(slot, side);
             let next = self.backlog(slot, side).and_then(|backlog| backlog.stream.next_start(offset));
             let Some(gap) = Span::new(offset, next.map_or(target, |next| next.min(target))) else { return };
-            self.flows.cold_mut(slot).half[side as usize].gap_bytes += gap.len();
+            self.flows.spill_mut(slot, side).gap_bytes += gap.len();
             self.append(slot, side, Source::Missing, gap.len());
             self.pull(slot, side);
             self.error(slot, side, ErrorReason::Gap(gap), index, burst, observer);

@@ -101,7 +101,7 @@ impl Stack {
 
     fn store_confirmed(&mut self, slot: u32, side: Side, offset: u64, bytes: &[u8]) {
         self.ensure_backlog(slot, side);
-        if let Some(buffer) = &self.flows.cold(slot).half[side as usize].buffer {
+        if let Some(buffer) = &self.flows.spill(slot, side).buffer {
             let stream = &mut self.buffers.get_mut(buffer).stream;
             // Without memory the bytes stay missing, and are reported so.
             let _ = stream.store(&mut self.pool, offset, bytes, OverlapPolicy::First, 0);

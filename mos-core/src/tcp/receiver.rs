@@ -30,6 +30,8 @@ pub struct Received {
     pub events: Interest,
     /// The payload's fate.
     pub payload: Payload,
+    /// It is a SYN that the endpoint has received before.
+    pub syn_again: bool,
 }
 
 /// `side` received `segment`, which has passed [`super::validate`]. The stream is not moved here: the caller does that by
@@ -38,10 +40,11 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
     let peer = side.other();
     let mut events = Interest::NONE;
     let mut payload = Payload::Ignore;
+    let mut syn_again = false;
     flow.note_timestamp(side, segment);
     if segment.rst() {
         flow.half(side).state = TcpState::Closed;
-        return Received { events: STATE, payload };
+        return Received { events: STATE, payload, syn_again };
     }
     if !flow.state(side).is_opening() && !flow.half(side).flags.any(HalfFlags::SYNCED) {
         // The flow began in its middle, with a segment that acknowledged nothing.
@@ -83,7 +86,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 events = STATE;
             } else {
                 events = REXMIT;
-                flow.cold(side).retransmits += 1;
+                syn_again = true;
                 if flow.is_untouched(side) && !flow.half(side).slow.any(SlowFlags::HELD) {
                     // The first SYN brought no data; this one may.
                     payload = Payload::Hold;
@@ -109,7 +112,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
                 flow.synchronize(side, segment.data_start(), false);
             } else if flow.half(peer).slow.any(SlowFlags::ISS) && flow.cold(peer).iss == segment.seq {
                 events = REXMIT;
-                flow.cold(side).retransmits += 1;
+                syn_again = true;
             }
         }
         _ => {
@@ -133,7 +136,7 @@ pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
     if acknowledge_fin(flow, side, segment) {
         events = events.or(STATE);
     }
-    Received { events, payload }
+    Received { events, payload, syn_again }
 }
 
 fn covers_syn(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> bool {

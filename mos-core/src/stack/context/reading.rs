@@ -93,7 +93,7 @@ impl FlowCx<'_> {
         let (position, end, origin, group) = self.unread(side, reader);
         let position = position.saturating_add(len).min(end);
         if self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            if let Some(buffer) = &self.stack.flows.cold(self.slot).half[side as usize].buffer {
+            if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
                 self.stack.buffers.get_mut(buffer).move_to(reader, position);
             }
         } else if let Some(group) = group {

@@ -78,6 +78,7 @@ impl Attachments<'_> {
     /// Calls [`Observer::on_wakeup`](crate::event::Observer::on_wakeup) when that time has come; the end of time is never.
     pub fn wake_at(&mut self, time: Timestamp) {
         self.stack.wakeup = time;
+        self.stack.quiet_until = self.stack.quiet_until.min(time.max(Timestamp::from_nanos(1)));
     }
 
     /// The time: that of the packet or of the timer.
