@@ -60,14 +60,13 @@ fn spread(tag: u32) -> u64 {
     u64::from(tag) << 32 | u64::from(tag)
 }
 
-/// An IPv6 address and a port, as they stand in a packet.
-type EndpointV6 = [u8; 18];
+/// An IPv6 address, in two halves, and a port. (Of a short array of numbers, zeroed memory can be had untouched.)
+type EndpointV6 = [u64; 3];
 
+#[inline]
 fn endpoint_v6(address: [u8; 16], port: u16) -> EndpointV6 {
-    let mut endpoint = [0; 18];
-    endpoint[..16].copy_from_slice(&address);
-    endpoint[16..].copy_from_slice(&port.to_be_bytes());
-    endpoint
+    let address = u128::from_be_bytes(address);
+    [(address >> 64) as u64, address as u64, port.into()]
 }
 
 /// All flows of one core.
@@ -98,7 +97,7 @@ impl FlowTable {
             entries: HashTable::with_capacity(max_flows.min(FIRST_ENTRIES)),
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
-            v6: vec![[[0; 18]; 2]; slots],
+            v6: vec![[[0; 3]; 2]; slots],
             spills: SpillStore::new(slots),
             extras: BTreeMap::new(),
             free: Vec::new(),
@@ -147,6 +146,12 @@ impl FlowTable {
         prefetch(&self.hot, slot as usize);
     }
 
+    /// Fetches the addresses of an IPv6 flow.
+    #[inline]
+    pub fn prefetch_v6(&self, slot: u32) {
+        prefetch(&self.v6, slot as usize);
+    }
+
     /// Fetches the cold part of `slot` if its next packet cannot go the short way.
     #[inline]
     pub fn prefetch_cold_if_needed(&self, slot: u32) {
@@ -155,12 +160,13 @@ impl FlowTable {
         }
     }
 
-    /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones.
+    /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones. An IPv6 key is a digest:
+    /// see [`Self::same_v6`].
     #[inline(always)]
     pub fn in_order(&self, slot: u32, key: &PacketKey) -> Option<&Hot> {
         let hot = self.hot.get(slot as usize)?;
         let in_order = hot.flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER;
-        (hot.key == key.key && !key.key.is_v6() && in_order).then_some(hot)
+        (hot.key == key.key && in_order).then_some(hot)
     }
 
     /// Whether `slot`, as probed, is the flow of this packet.
@@ -194,7 +200,10 @@ impl FlowTable {
             && (!key.key.is_v6() || self.same_v6(slot, key, packet, frame))
     }
 
-    fn same_v6(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
+    /// Whether the packet has the addresses and ports of the IPv6 flow in `slot`.
+    #[inline]
+    #[must_use]
+    pub fn same_v6(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> bool {
         let (mut source, mut destination) = (0, 1);
         if key.from_high != self.hot[slot as usize].flags.any(FlowFlags::CLIENT_IS_HIGH) {
             (source, destination) = (1, 0);
@@ -363,8 +372,9 @@ impl FlowTable {
             let high = (side == Side::Client) == hot.flags.any(FlowFlags::CLIENT_IS_HIGH);
             return hot.key.endpoint_v4(high).into();
         }
-        let [address @ .., high, low] = self.v6[slot as usize][side as usize];
-        SocketAddr::new(IpAddr::from(address), u16::from_be_bytes([high, low]))
+        let [high, low, port] = self.v6[slot as usize][side as usize];
+        let address = u128::from(high) << 64 | u128::from(low);
+        SocketAddr::new(IpAddr::from(address.to_be_bytes()), port as u16)
     }
 
     /// The flow in `slot`, by its lasting name.

@@ -10,7 +10,7 @@ use crate::flow::NO_SLOT;
 use crate::packet::{Burst, LinkType, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{Packet, PacketKind, checksum, decode_any, decode_ip, decode_usual, fragment::Outcome};
+use crate::wire::{Packet, PacketKind, checksum, decode_into, decode_ip, decode_usual, fragment::Outcome};
 
 /// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
 const HEADERS_AHEAD: usize = 8;
@@ -31,6 +31,9 @@ impl Stack {
             if packet.kind == PacketKind::Tcp {
                 *slot = self.flows.probe(key.tag);
                 self.flows.prefetch(*slot);
+                if key.key.is_v6() {
+                    self.flows.prefetch_v6(*slot);
+                }
             }
         }
         for index in 0..count {
@@ -69,7 +72,7 @@ impl Stack {
                 *key = self.hasher.key_v4(endpoints);
                 continue;
             }
-            *packet = decode_any(frame, meta.wire_len, meta.link);
+            decode_into(packet, frame, meta.wire_len, meta.link);
             if packet.kind == PacketKind::Tcp {
                 *key = self.hasher.key(packet, frame);
             }

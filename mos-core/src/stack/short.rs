@@ -68,6 +68,9 @@ impl Stack {
     pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
         let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
         let Some(hot) = self.flows.in_order(slot, key) else { return false };
+        if key.key.is_v6() && !self.flows.same_v6(slot, key, packet, self.frame(index, burst)) {
+            return false;
+        }
         let side = hot.sender(key);
         if !is_next(hot, side, packet) {
             return false;

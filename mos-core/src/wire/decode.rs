@@ -1,6 +1,6 @@
 //! The frame: link, IP and TCP headers (RFC 9293 section 3.1) read into a [`Packet`].
 //!
-//! Nearly every frame is untagged Ethernet, IPv4 without options and TCP: for this one there is a short way, with one
+//! Nearly every frame is untagged Ethernet, IP without options and TCP: for this one there is a short way, with one
 //! bounds check for all three headers. Whatever is different in any way, broken or merely unusual, goes the general way.
 //! Both give the same packet for the same frame; a property test holds them to it.
 
@@ -29,9 +29,10 @@ pub fn decode(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
 }
 
 /// As [`decode`], into a packet that is there already: nothing is put together and then copied.
-#[inline]
 pub fn decode_into(packet: &mut Packet, frame: &[u8], wire_len: u32, link: LinkType) {
-    if link != LinkType::Ethernet || decode_usual(packet, frame, wire_len).is_none() {
+    let is_usual = link == LinkType::Ethernet
+        && (decode_usual(packet, frame, wire_len).is_some() || decode_usual_v6(packet, frame, wire_len).is_some());
+    if !is_usual {
         *packet = decode_any(frame, wire_len, link);
     }
 }
@@ -66,33 +67,64 @@ pub(crate) fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> 
         return None;
     }
     let word = |at: usize| u32::from_be_bytes([headers[at], headers[at + 1], headers[at + 2], headers[at + 3]]);
-    let header: &[u8; TCP_LEN] = headers.last_chunk()?;
     let end = IP + usize::from(u16::from_be_bytes([headers[IP + 2], headers[IP + 3]]));
-    let payload = TRANSPORT + data_offset(header);
-    // Slicing checks that the header has its 20 bytes and was captured; the rest is that it lies within the packet, and
-    // the packet within the wire.
-    let options = frame.get(TRANSPORT + TCP_LEN..payload)?;
-    if payload > end || end > (wire_len as usize).max(frame.len()) {
-        return None;
-    }
+    let (src_port, dst_port) = usual_tcp(packet, frame, wire_len, TRANSPORT, headers.last_chunk()?, end)?;
     packet.ip_version = 4;
-    packet.protocol = TCP;
-    packet.network = IP as u16;
-    packet.transport = TRANSPORT as u16;
-    packet.payload = payload as u16;
-    packet.vlan = NO_VLAN;
-    packet.payload_len = (end - payload) as u32;
-    packet.payload_captured = (end.min(frame.len()) - payload) as u32;
     let (src_v4, dst_v4) = (word(IP + 12), word(IP + 16));
     (packet.src_v4, packet.dst_v4) = (src_v4, dst_v4);
-    let (src_port, dst_port) = fill_tcp(packet, header, options);
     let endpoint = |address, port| u64::from(address) << 16 | u64::from(port);
     Some(Endpoints { source: endpoint(src_v4, src_port), destination: endpoint(dst_v4, dst_port) })
 }
 
+/// The same for IPv6 without extension headers.
+#[inline(never)]
+fn decode_usual_v6(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<()> {
+    const IP: usize = 14;
+    const TRANSPORT: usize = IP + ip::IPV6_LEN;
+
+    let headers: &[u8; TRANSPORT + TCP_LEN] = frame.first_chunk()?;
+    let payload_len = usize::from(u16::from_be_bytes([headers[IP + 4], headers[IP + 5]]));
+    // A length of 0 says that it stands elsewhere.
+    if headers[12..14] != [0x86, 0xdd] || headers[IP] >> 4 != 6 || headers[IP + 6] != TCP || payload_len == 0 {
+        return None;
+    }
+    usual_tcp(packet, frame, wire_len, TRANSPORT, headers.last_chunk()?, TRANSPORT + payload_len)?;
+    packet.ip_version = 6;
+    (packet.src_v4, packet.dst_v4) = (0, 0);
+    Some(())
+}
+
+/// The TCP part of the short way: all but what is in the IP header, which follows 14 bytes of Ethernet; `end` is where it says
+/// that the packet ends. Returns the ports.
+#[inline(always)]
+fn usual_tcp(
+    packet: &mut Packet,
+    frame: &[u8],
+    wire_len: u32,
+    transport: usize,
+    header: &[u8; TCP_LEN],
+    end: usize,
+) -> Option<(u16, u16)> {
+    let payload = transport + data_offset(header);
+    // Slicing checks that the header has its 20 bytes and was captured; the rest is that it lies within the packet, and
+    // the packet within the wire.
+    let options = frame.get(transport + TCP_LEN..payload)?;
+    if payload > end || end > (wire_len as usize).max(frame.len()) {
+        return None;
+    }
+    packet.protocol = TCP;
+    packet.network = 14;
+    packet.transport = transport as u16;
+    packet.payload = payload as u16;
+    packet.vlan = NO_VLAN;
+    packet.payload_len = (end - payload) as u32;
+    packet.payload_captured = (end.min(frame.len()) - payload) as u32;
+    Some(fill_tcp(packet, header, options))
+}
+
 /// The general way. Not inlined: the short way is small because this is elsewhere.
 #[inline(never)]
-pub(crate) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
+pub(super) fn decode_any(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
     decode_layers(frame, (wire_len as usize).max(frame.len()), link).unwrap_or_else(Packet::undecoded)
 }
 

@@ -35,7 +35,7 @@ pub mod seq;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{Endpoints, decode_any, decode_usual};
+pub(crate) use decode::{Endpoints, decode_usual};
 pub use decode::{decode, decode_into, decode_ip};
 pub use edit::{Checksums, EditError, Layer, overwrite, splice};
 pub use emit::{FrameBuilder, TcpSegment};
