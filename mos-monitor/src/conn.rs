@@ -27,13 +27,21 @@ use crate::timer::{Timer, TimerId};
 #[derive(Debug)]
 pub struct Conn<'a, 'b, At> {
     pub(crate) cx: &'a mut FlowCx<'b>,
+    /// It knows what is told to whom: to have that here as well would make each call dearer.
     pub(crate) control: &'a mut Control,
-    pub(crate) socket: &'a mut Option<Descriptor>,
-    pub(crate) member: Member,
-    pub(crate) side: Side,
-    pub(crate) hook: Hook,
-    pub(crate) event: EventId,
-    pub(crate) at: PhantomData<At>,
+    at: PhantomData<At>,
+}
+
+impl<'a, 'b, At> Conn<'a, 'b, At> {
+    #[inline]
+    pub(crate) fn new(cx: &'a mut FlowCx<'b>, control: &'a mut Control) -> Self {
+        Self { cx, control, at: PhantomData }
+    }
+
+    #[inline]
+    fn member(&self) -> Member {
+        self.control.told.member
+    }
 }
 
 /// Where things are.
@@ -42,19 +50,19 @@ impl<At> Conn<'_, '_, At> {
     /// for timers. At the end of the flow the server.
     #[must_use]
     pub fn side(&self) -> Side {
-        self.side
+        self.control.told.side
     }
 
     /// The event; for timers, which are none, PKT_IN.
     #[must_use]
     pub fn event(&self) -> EventId {
-        self.event
+        self.control.told.event
     }
 
     /// The hook.
     #[must_use]
     pub fn hook(&self) -> Hook {
-        self.hook
+        self.control.told.hook
     }
 
     /// The flow's name, unique on its core as long as it lives and after.
@@ -112,24 +120,24 @@ impl<At> Conn<'_, '_, At> {
     /// What this monitor has not taken of the bytes that `side` received, run by run, without copying.
     #[must_use]
     pub fn chunks_of(&self, side: Side) -> Chunks<'_> {
-        self.cx.chunks(side, self.member.index)
+        self.cx.chunks(side, self.member().index)
     }
 
     /// How many bytes, seen or missing, of what `side` received this monitor has not taken.
     #[must_use]
     pub fn unread_len(&self, side: Side) -> u64 {
-        self.cx.unread_len(side, self.member.index)
+        self.cx.unread_len(side, self.member().index)
     }
 
     /// The stream offset of the first byte that this monitor has not taken.
     #[must_use]
     pub fn position(&self, side: Side) -> u64 {
-        self.cx.position(side, self.member.index)
+        self.cx.position(side, self.member().index)
     }
 
     /// Takes `len` bytes of what `side` received, or all there are.
     pub fn consume_of(&mut self, side: Side, len: u64) {
-        self.cx.consume(side, self.member.index, len);
+        self.cx.consume(side, self.member().index, len);
     }
 
     /// Copies what this monitor has not taken of the bytes that `side` received, and takes it (mtcp_peek). Returns the
@@ -139,7 +147,7 @@ impl<At> Conn<'_, '_, At> {
     ///
     /// [`PeekError::Missing`] if the next bytes never came or were given up; the next call reads on behind them.
     pub fn peek(&mut self, side: Side, out: &mut [u8]) -> Result<usize, PeekError> {
-        self.cx.peek(side, self.member.index, out)
+        self.cx.peek(side, self.member().index, out)
     }
 
     /// Copies bytes at `offset` of the stream that `side` received, without taking them (mtcp_ppeek): unread ones, ones out
@@ -153,14 +161,14 @@ impl<At> Conn<'_, '_, At> {
     /// the stream's beginning is not known.
     #[must_use]
     pub fn buf_info(&self, side: Side) -> Option<BufInfo> {
-        self.cx.buf_info(side, self.member.index)
+        self.cx.buf_info(side, self.member().index)
     }
 
     /// What has come and is not taken, by stream offsets: the part in order, if anything of that is left, then what lies
     /// beyond holes (MOS_FRAGINFO_CLIBUF, MOS_FRAGINFO_SVRBUF).
     #[must_use]
     pub fn fragments(&self, side: Side) -> SmallVec<[Span; 4]> {
-        self.cx.fragments(side, self.member.index)
+        self.cx.fragments(side, self.member().index)
     }
 }
 
@@ -169,10 +177,7 @@ impl<At> Conn<'_, '_, At> {
     /// The descriptor of this flow for this monitor (MOS_SOCK_MONITOR_STREAM_ACTIVE): made when first asked for, valid
     /// until the flow ends. `None` if there are no descriptors left.
     pub fn socket(&mut self) -> Option<Descriptor> {
-        if self.socket.is_none() {
-            *self.socket = self.control.open_active(self.member, self.cx.flow());
-        }
-        *self.socket
+        self.control.flow_socket(self.member(), self.cx.flow())
     }
 
     /// Lets `handler` be called for `event` on this flow. One that was registered there before is replaced. However many flows
@@ -186,7 +191,7 @@ impl<At> Conn<'_, '_, At> {
         event: impl Into<EventId>,
         handler: Handler<H>,
     ) -> Result<(), ControlError> {
-        self.control.register_for(self.member, Some(self.cx.flow()), event.into(), handler)
+        self.control.register_for(self.member(), Some(self.cx.flow()), event.into(), handler)
     }
 
     /// Lets nothing be called for `event` at `hook` on this flow any more.
@@ -195,13 +200,14 @@ impl<At> Conn<'_, '_, At> {
     ///
     /// See [`ControlError`].
     pub fn deregister(&mut self, hook: Hook, event: impl Into<EventId>) -> Result<(), ControlError> {
-        self.control.deregister_for(self.member, Some(self.cx.flow()), hook, event.into())
+        self.control.deregister_for(self.member(), Some(self.cx.flow()), hook, event.into())
     }
 
     /// This monitor hears no more of this flow; what it kept for it is dropped. Same as closing [`Self::socket`], or as
     /// MOS_STOP_MON of both sides.
     pub fn stop(&mut self) {
-        self.control.leave(self.member, self.cx.flow(), self.socket);
+        self.control.release_flow(self.member().index, self.cx.slot());
+        self.control.leave(self.member(), self.cx.flow());
     }
 
     /// This monitor hears nothing of `side` any more (MOS_STOP_MON). When it hears of neither, it leaves the flow.
@@ -261,7 +267,7 @@ impl<At> Conn<'_, '_, At> {
     }
 
     fn change(&mut self, change: Change) -> Result<(), ControlError> {
-        self.control.change_for(self.member, Some(self.cx.flow()), change)
+        self.control.change_for(self.member(), Some(self.cx.flow()), change)
     }
 
     /// Sets a timer for this flow. It goes with the flow, or when this monitor leaves that.
@@ -270,12 +276,13 @@ impl<At> Conn<'_, '_, At> {
     ///
     /// See [`TimerError`].
     pub fn set_timer(&mut self, timer: Timer, handler: Handler<AtTimer>) -> Result<TimerId, TimerError> {
-        self.control.set_flow_timer(self.member, self.cx.flow(), timer, handler)
+        self.control.set_flow_timer(self.member(), self.cx.flow(), timer, handler)
     }
 
     /// Takes back a timer of this monitor. False if it has fired for the last time.
     pub fn cancel_timer(&mut self, timer: TimerId) -> bool {
-        self.control.timers.cancel(&mut self.control.sockets, self.member, timer)
+        let member = self.member();
+        self.control.timers.cancel(&mut self.control.sockets, member, timer)
     }
 
     /// Opens and closes monitors.
@@ -364,12 +371,12 @@ impl Conn<'_, '_, AtData> {
     /// What is new, run by run, without copying; and what this monitor left last time.
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_> {
-        self.cx.chunks(self.side, self.member.index)
+        self.cx.chunks(self.control.told.side, self.member().index)
     }
 
     /// Takes `len` bytes, or all there are. What is not taken is there again next time.
     pub fn consume(&mut self, len: u64) {
-        self.cx.consume(self.side, self.member.index, len);
+        self.cx.consume(self.control.told.side, self.member().index, len);
     }
 
     /// Takes all there is.

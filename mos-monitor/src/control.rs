@@ -1,7 +1,7 @@
 //! The sockets of a core, and what callbacks may ask of it: open and close monitors, change what flows are watched for, set
 //! timers.
 
-use mos_core::event::{Event, Hook, Side};
+use mos_core::event::{ErrorReason, Event, Hook, Side};
 use mos_core::flow::FlowId;
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
@@ -9,6 +9,8 @@ use mos_core::time::Timestamp;
 
 use crate::error::{CloseError, ControlError, OpenError, TimerError};
 use crate::event::{EventId, Forest, is_raised_at};
+use crate::flow_sockets::FlowSockets;
+use crate::guard::Guard;
 use crate::handler::{AtCoreTimer, AtTimer, Handler, Registers};
 use crate::monitor::StreamMonitor;
 use crate::raw::AnyRaw;
@@ -40,7 +42,7 @@ pub(crate) enum Socket {
     /// MOS_SOCK_MONITOR_STREAM.
     Stream(Member),
     /// MOS_SOCK_MONITOR_RAW, by its place in the order of creation.
-    Raw { order: u64 },
+    Raw { order: u32 },
     /// MOS_SOCK_MONITOR_STREAM_ACTIVE: one flow as one monitor sees it.
     Active { member: Member, flow: FlowId },
     /// MOS_SOCK_STREAM without a connection.
@@ -61,7 +63,7 @@ pub(crate) enum Command {
         monitor: Box<dyn StreamMonitor>,
     },
     OpenRaw {
-        order: u64,
+        order: u32,
         monitor: Box<dyn AnyRaw>,
     },
     Close(Socket),
@@ -84,10 +86,25 @@ pub struct Control {
     internal: Descriptor,
     /// By index of stream monitors.
     known: [Option<Known>; MAX_MONITORS],
-    next_order: u64,
+    next_order: u32,
     pub(crate) commands: Vec<Command>,
+    /// The descriptors of flows, by index of stream monitors.
+    flow_sockets: [FlowSockets; MAX_MONITORS],
+    pub(crate) guard: Guard,
     pub(crate) now: Timestamp,
+    pub(crate) told: Told,
     pub(crate) is_shut_down: bool,
+}
+
+/// What the monitor whose turn it is is told of the flow at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) member: Member,
+    pub(crate) side: Side,
+    pub(crate) hook: Hook,
+    pub(crate) event: EventId,
+    /// Of an ERROR; `None` while something else is told.
+    pub(crate) reason: Option<ErrorReason>,
 }
 
 impl Default for Control {
@@ -101,7 +118,16 @@ impl Default for Control {
             known: [const { None }; MAX_MONITORS],
             next_order: 0,
             commands: Vec::new(),
+            flow_sockets: Default::default(),
+            guard: Guard::default(),
             now: Timestamp::ZERO,
+            told: Told {
+                member: Member { index: 0, order: 0 },
+                side: Side::Client,
+                hook: Hook::Null,
+                event: EventId::Builtin(Event::PktIn),
+                reason: None,
+            },
             is_shut_down: false,
         }
     }
@@ -136,7 +162,7 @@ impl Control {
             return Err(OpenError::TooMany { most: MAX_MONITORS });
         };
         let member = Member { index: index as u8, order: self.next_order };
-        let descriptor = self.register_socket(Socket::Stream(member))?;
+        let descriptor = self.register_monitor(Socket::Stream(member))?;
         self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
         self.tell_timers();
         for (timer, handler) in monitor.first_timers() {
@@ -159,7 +185,7 @@ impl Control {
     /// [`OpenError::TooMany`] if there are no descriptors left; [`OpenError::ShutDown`].
     pub fn open_raw<S: 'static>(&mut self, monitor: RawMonitor<S>) -> Result<Descriptor, OpenError> {
         let order = self.next_order;
-        let descriptor = self.register_socket(Socket::Raw { order })?;
+        let descriptor = self.register_monitor(Socket::Raw { order })?;
         self.commands.push(Command::OpenRaw { order, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
@@ -177,8 +203,14 @@ impl Control {
         if self.is_shut_down {
             return Err(OpenError::ShutDown);
         }
-        let descriptor = self.sockets.open(socket).ok_or(OpenError::TooMany { most: MAX_MONITORS })?;
-        self.next_order += 1;
+        self.sockets.open(socket).ok_or(OpenError::TooMany { most: MAX_MONITORS })
+    }
+
+    /// The same for a monitor, which takes a place in the order of creation: there are 2^32 - 1 of them.
+    fn register_monitor(&mut self, socket: Socket) -> Result<Descriptor, OpenError> {
+        let next = self.next_order.checked_add(1).ok_or(OpenError::TooMany { most: MAX_MONITORS })?;
+        let descriptor = self.register_socket(socket)?;
+        self.next_order = next;
         Ok(descriptor)
     }
 
@@ -231,11 +263,8 @@ impl Control {
         self.commands.push(Command::Close(socket));
     }
 
-    /// `member` hears no more of the flow; `socket` is its descriptor for it, if one was made.
-    pub(crate) fn leave(&mut self, member: Member, flow: FlowId, socket: &mut Option<Descriptor>) {
-        if let Some(descriptor) = socket.take() {
-            self.release(descriptor);
-        }
+    /// `member` hears no more of the flow.
+    pub(crate) fn leave(&mut self, member: Member, flow: FlowId) {
         self.commands.push(Command::Close(Socket::Active { member, flow }));
     }
 
@@ -459,9 +488,23 @@ impl Control {
         self.sockets.get(descriptor).ok().copied()
     }
 
-    /// A descriptor for one flow of a monitor.
-    pub(crate) fn open_active(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
-        self.sockets.open(Socket::Active { member, flow })
+    /// The descriptor for one flow of a monitor, made if there is none.
+    pub(crate) fn flow_socket(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
+        let sockets = &mut self.flow_sockets[usize::from(member.index)];
+        if let Some(descriptor) = sockets.get(flow.slot()) {
+            return Some(descriptor);
+        }
+        let descriptor = self.sockets.open(Socket::Active { member, flow })?;
+        sockets.set(flow.slot(), descriptor);
+        Some(descriptor)
+    }
+
+    /// Closes the descriptor that the monitor of that index has for the flow in `slot`, if one was made.
+    #[inline]
+    pub(crate) fn release_flow(&mut self, index: u8, slot: usize) {
+        if let Some(descriptor) = self.flow_sockets[usize::from(index)].take(slot) {
+            self.release(descriptor);
+        }
     }
 
     /// The flow or its monitor is gone: its descriptor names nothing any more.

@@ -115,18 +115,18 @@ impl Core {
     /// Callbacks that panicked. A panic ends that monitor's interest in that flow; everything else goes on.
     #[must_use]
     pub fn panics(&self) -> u64 {
-        self.monitors.guard.panics
+        self.monitors.control.guard.panics
     }
 
     /// From now on callbacks are timed, with two looks at a clock each; those that take longer than `budget` are counted.
     pub fn time_callbacks(&mut self, budget: Duration) {
-        self.monitors.guard.time(budget);
+        self.monitors.control.guard.time(budget);
     }
 
     /// How long callbacks took, if they are timed.
     #[must_use]
     pub fn callback_times(&self) -> Option<&CallbackTimes> {
-        self.monitors.guard.times.as_ref()
+        self.monitors.control.guard.times.as_ref()
     }
 
     /// Flows that were not monitored because 65,535 different sets of handlers were in use.

@@ -3,13 +3,11 @@
 use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest, Observer, Reading, Side};
 use mos_core::stack::{CoreCx, FlowCx, PacketCx};
 use mos_core::time::Timestamp;
-use smallvec::SmallVec;
 
-use crate::control::MAX_MONITORS;
-use crate::event::{EventId, UserEvent};
-use crate::monitor::{Call, StreamMonitor};
+use crate::control::Control;
+use crate::monitor::StreamMonitor;
 use crate::monitors::Monitors;
-use crate::program::{Gate, Raised};
+use crate::program::Walk;
 use crate::sets::{MAX_SETS, Member, Seat};
 use crate::timer::{Armed, Clock};
 
@@ -18,22 +16,29 @@ use crate::timer::{Armed, Clock};
 struct Telling {
     hook: Hook,
     side: Side,
-    /// Of an ERROR.
-    reason: Option<ErrorReason>,
+    /// Where on the wire it goes: that is the order of the monitors.
+    towards: Side,
+}
+
+impl Telling {
+    /// Something of no packet that goes one way.
+    fn of(side: Side) -> Self {
+        Self { hook: Hook::Null, side, towards: side }
+    }
+
+    /// The turn of `member`.
+    #[inline]
+    fn note(self, control: &mut Control, member: Member) {
+        let told = &mut control.told;
+        (told.member, told.hook, told.side) = (member, self.hook, self.side);
+    }
 }
 
 impl Monitors {
-    /// Brings what the flow is told up to date if a monitor was closed.
-    #[inline]
-    fn refresh(&mut self, cx: &mut FlowCx<'_>) {
-        let number = cx.table();
-        if self.sets.get(number).is_none_or(|set| set.wanted != cx.wanted()) {
-            self.set_again(number, cx);
-        }
-    }
-
+    /// What the flow is told is not what its monitors want any more: one was closed.
     #[cold]
-    fn set_again(&mut self, number: u16, cx: &mut FlowCx<'_>) {
+    fn set_again(&mut self, cx: &mut FlowCx<'_>) {
+        let number = cx.table();
         let attachment = self.sets.attachment(number);
         let flow = cx.flow();
         cx.attachments().set(flow, attachment);
@@ -42,125 +47,83 @@ impl Monitors {
         }
     }
 
-    /// The monitor of the flow that comes after `last`, in the order in which they stand on the wire for what comes
-    /// towards `side`, and whether it is the last one. Asked anew after each call, which may have changed the set: by
-    /// taking monitors out, never by adding one.
+    /// Tells each monitor of the flow what it wants to hear: events of one hook.
     #[inline]
-    fn next(&self, cx: &FlowCx<'_>, towards: Side, last: Option<u64>) -> Option<(Seat, bool)> {
-        let seats = &*self.sets.get(cx.table())?.seats;
-        if towards == Side::Server {
-            let index = seats.iter().position(|seat| last.is_none_or(|last| seat.member.order > last))?;
-            Some((seats[index].clone(), index + 1 == seats.len()))
-        } else {
-            let index = seats.iter().rposition(|seat| last.is_none_or(|last| seat.member.order < last))?;
-            Some((seats[index].clone(), index == 0))
-        }
-    }
-
-    /// Calls `each` with the monitors of the flow, in the order in which they stand on the wire for what comes towards
-    /// `side`.
-    #[inline]
-    fn for_each(
-        &mut self,
-        cx: &mut FlowCx<'_>,
-        towards: Side,
-        mut each: impl FnMut(&mut Self, &mut FlowCx<'_>, &Seat),
-    ) {
-        if let Some(set) = self.sets.get(cx.table())
-            && let [only] = &*set.seats
-        {
-            let seat = only.clone();
-            return each(self, cx, &seat);
-        }
-        let mut last = None;
-        while let Some((seat, is_last)) = self.next(cx, towards, last) {
-            each(self, cx, &seat);
-            if is_last {
-                break;
-            }
-            last = Some(seat.member.order);
-        }
-    }
-
-    /// Runs a callback of a monitor, and does what it asks for. `None` if it panicked, or if the flow is none of that monitor's
-    /// any more.
-    #[inline]
-    fn call<R>(
-        &mut self,
-        member: Member,
-        cx: &mut FlowCx<'_>,
-        telling: Telling,
-        event: EventId,
-        call: impl FnOnce(&mut dyn StreamMonitor, Call<'_, '_>) -> R,
-    ) -> Option<R> {
-        let open = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)?;
-        let Telling { hook, side, .. } = telling;
-        let control = &mut self.control;
+    fn tell(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
+        let Self { sets, streams, control, .. } = self;
+        let Some(set) = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted()) else {
+            self.set_again(cx);
+            return self.tell_on(None, cx, telling, wants);
+        };
         control.now = cx.now();
-        let monitor = &mut *open.monitor;
-        let result = self.guard.run(|| call(monitor, Call { cx, control, member, side, hook, event }));
-        if result.is_none() {
-            self.control.leave(member, cx.flow(), &mut None);
-        }
-        if self.control.is_idle() {
-            return result;
-        }
-        self.apply(&mut cx.attachments());
-        result.filter(|_| self.open_monitor(member).is_some() && self.has_flow(member, cx))
+        let asked = 'asked: {
+            for seat in set.seats(telling.towards, None) {
+                let events = wants(cx, seat);
+                if !events.is_empty()
+                    && let Some(open) = &mut streams[usize::from(seat.member.index)]
+                {
+                    telling.note(control, seat.member);
+                    if let Some(walk) = open.monitor.tell(cx, control, &seat.table, Walk::new(events)) {
+                        break 'asked (seat.clone(), walk);
+                    }
+                }
+            }
+            return;
+        };
+        self.tell_on(Some(asked), cx, telling, wants);
     }
 
-    /// `event` and what is defined below it, for one monitor. False if the flow is none of that monitor's any more.
-    #[inline]
-    fn tell(&mut self, seat: &Seat, cx: &mut FlowCx<'_>, telling: Telling, event: Event) -> bool {
-        match seat.table.program(telling.hook).only(event) {
-            Some(handler) => self.handle(seat.member, cx, telling, event.into(), handler),
-            None => self.walk(seat, cx, telling, event),
-        }
-    }
-
-    #[inline]
-    fn handle(&mut self, member: Member, cx: &mut FlowCx<'_>, telling: Telling, event: EventId, handler: u32) -> bool {
-        self.call(member, cx, telling, event, |monitor, call| monitor.call(handler, call, telling.reason)).is_some()
-    }
-
-    fn walk(&mut self, seat: &Seat, cx: &mut FlowCx<'_>, telling: Telling, event: Event) -> bool {
-        let program = seat.table.program(telling.hook);
-        let Some(range) = program.root(event) else { return true };
-        let mut raised = Raised::new();
-        let mut at = range.start;
-        while at < range.end {
-            let node = program.node(at);
-            let happens = match node.gate {
-                Gate::Open => true,
-                Gate::Raised(event) => raised.contains(&event),
-                Gate::Filter(event) => match self.ask(seat.member, cx, telling, event, &mut raised) {
-                    Some(happens) => happens,
-                    None => return false,
-                },
+    /// The same, from the place on where a callback of a monitor has asked for something: that may change everything, but for
+    /// the table that is walked.
+    #[cold]
+    fn tell_on(
+        &mut self,
+        mut asked: Option<(Seat, Walk)>,
+        cx: &mut FlowCx<'_>,
+        telling: Telling,
+        wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest,
+    ) {
+        let mut last = None;
+        loop {
+            // What was asked for is done before the next callback.
+            if !self.control.is_idle() {
+                self.apply(&mut cx.attachments());
+            }
+            let set = self.sets.get(cx.table());
+            let next = || {
+                let seat = set?.seats(telling.towards, last).next()?;
+                Some((seat.clone(), Walk::new(wants(cx, seat))))
             };
-            if !happens {
-                at = node.skip as usize;
-                continue;
-            }
-            if let Some(handler) = node.handler
-                && !self.handle(seat.member, cx, telling, node.event, handler)
+            let Some((seat, walk)) = asked.take().or_else(next) else { return };
+            last = Some(seat.member);
+            if self.sets.has(cx.table(), seat.member)
+                && let Some(open) = &mut self.streams[usize::from(seat.member.index)]
             {
-                return false;
+                self.control.now = cx.now();
+                telling.note(&mut self.control, seat.member);
+                let walk = open.monitor.tell(cx, &mut self.control, &seat.table, walk);
+                asked = walk.map(|walk| (seat, walk));
             }
-            at += 1;
         }
-        true
     }
 
-    fn ask(
+    /// Tells one monitor of a flow something else than an event of a table; then does what it asks for.
+    fn call(
         &mut self,
         member: Member,
         cx: &mut FlowCx<'_>,
         telling: Telling,
-        event: UserEvent,
-        raised: &mut Raised,
-    ) -> Option<bool> {
-        self.call(member, cx, telling, event.into(), |monitor, call| monitor.asks(event, call, raised))
+        event: Event,
+        call: impl FnOnce(&mut dyn StreamMonitor, &mut FlowCx<'_>, &mut Control),
+    ) {
+        let Some(open) = &mut self.streams[usize::from(member.index)] else { return };
+        self.control.now = cx.now();
+        telling.note(&mut self.control, member);
+        self.control.told.event = event.into();
+        call(&mut *open.monitor, cx, &mut self.control);
+        if !self.control.is_idle() {
+            self.apply(&mut cx.attachments());
+        }
     }
 
     /// A timer has fired.
@@ -169,10 +132,10 @@ impl Monitors {
         match armed.flow {
             Some(flow) => {
                 let Some(mut cx) = cx.flow(flow) else { return };
-                if self.has_flow(member, &cx) {
-                    let telling = Telling { hook: Hook::Null, side: Side::Client, reason: None };
-                    let event = EventId::Builtin(Event::PktIn);
-                    self.call(member, &mut cx, telling, event, |monitor, call| monitor.timer(armed, call));
+                if self.sets.has(cx.table(), member) {
+                    self.call(member, &mut cx, Telling::of(Side::Client), Event::PktIn, |monitor, cx, control| {
+                        monitor.timer(cx, control, armed);
+                    });
                 }
             }
             None => {
@@ -182,13 +145,26 @@ impl Monitors {
                 else {
                     return;
                 };
-                let control = &mut self.control;
-                if self.guard.run(|| open.monitor.core_timer(armed, control)).is_none() {
+                if self.control.run(|control| open.monitor.core_timer(armed, control)).is_none() {
                     self.control.timers.cancel(&mut self.control.sockets, member, armed.id);
                 }
                 self.apply(&mut cx.attachments());
             }
         }
+    }
+
+    /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices.
+    #[cold]
+    fn choose(&mut self, cx: &PacketCx<'_>) -> u16 {
+        let mut monitors = 0;
+        for member in self.creation.iter().filter(|member| self.choosy & 1 << member.index != 0) {
+            if let Some(open) = &mut self.streams[usize::from(member.index)]
+                && self.control.run(|_| open.monitor.accepts(&cx.packet())) == Some(true)
+            {
+                monitors |= 1 << member.index;
+            }
+        }
+        monitors
     }
 
     /// Time has come to `now`, by a clock, and is about to move on to `until`.
@@ -201,6 +177,10 @@ impl Monitors {
         cx.attachments().wake_at(self.control.timers.next_due());
     }
 }
+
+/// The pairs of the events of streams.
+const NEW_DATA: Interest = Interest::of(Hook::Null, Event::NewData);
+const ERROR: Interest = Interest::of(Hook::Null, Event::Error);
 
 impl Observer for Monitors {
     #[inline]
@@ -219,12 +199,11 @@ impl Observer for Monitors {
         let last = self.raws.last().map_or(0, |(order, _)| *order);
         while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
             let order = *order;
-            let control = &mut self.control;
             next += 1;
             if !monitor.wants(&cx.packet()) {
                 continue;
             }
-            self.guard.run(|| monitor.packet(order, cx.reborrow(), control));
+            self.control.run(|control| monitor.packet(order, cx.reborrow(), control));
             if !self.control.is_idle() {
                 self.apply(&mut cx.attachments());
                 next = self.raws.partition_point(|(other, _)| *other <= order);
@@ -233,20 +212,14 @@ impl Observer for Monitors {
     }
 
     fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
-        let mut members: SmallVec<[Member; MAX_MONITORS]> = SmallVec::new();
-        for index in 0..self.creation.len() {
-            let member = self.creation[index];
-            if self.accepts(member)
-                && let Some(open) = self.streams[usize::from(member.index)].as_mut()
-                && (!open.monitor.is_choosy() || self.guard.run(|| open.monitor.accepts(&cx.packet())) == Some(true))
-            {
-                members.push(member);
-            }
+        let mut monitors = self.always;
+        if self.choosy != 0 {
+            monitors |= self.choose(cx);
         }
-        if members.is_empty() {
+        if monitors == 0 {
             return None;
         }
-        let attachment = self.attachment(&members);
+        let attachment = self.begin(monitors);
         if attachment.is_none() {
             // Whoever sends the SYNs may choose the sets: it must not fill the log.
             if self.unmonitored == 0 {
@@ -260,19 +233,16 @@ impl Observer for Monitors {
     }
 
     fn on_attach(&mut self, cx: &mut FlowCx<'_>) {
-        let (flow, number) = (cx.flow(), cx.table());
-        let members: SmallVec<[Member; MAX_MONITORS]> = match self.sets.get(number) {
-            Some(set) => set.seats.iter().map(|seat| seat.member).collect(),
-            None => return,
-        };
-        for member in members {
-            if let Some(open) = self.streams[usize::from(member.index)].as_mut()
-                && self.guard.catch(|| open.monitor.attach(flow.slot())).is_none()
+        let Self { sets, streams, control, .. } = self;
+        let Some(set) = sets.get(cx.table()) else { return };
+        for Seat { member, .. } in set.seats(Side::Server, None) {
+            if let Some(open) = &mut streams[usize::from(member.index)]
+                && control.catch(|_| open.monitor.attach(cx.slot())).is_none()
             {
-                self.control.leave(member, flow, &mut None);
+                control.leave(*member, cx.flow());
             }
         }
-        if !self.control.is_idle() {
+        if !control.is_idle() {
             self.apply(&mut cx.attachments());
         }
     }
@@ -285,8 +255,7 @@ impl Observer for Monitors {
                 continue;
             };
             if open.monitor.wants_orphan(&cx.packet()) {
-                let control = &mut self.control;
-                self.guard.run(|| open.monitor.orphan(member, cx.reborrow(), control));
+                self.control.run(|control| open.monitor.orphan(member, cx.reborrow(), control));
                 if !self.control.is_idle() {
                     self.apply(&mut cx.attachments());
                 }
@@ -297,54 +266,43 @@ impl Observer for Monitors {
     #[inline]
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
         let towards = if hook == Hook::Snd { side.other() } else { side };
-        self.refresh(cx);
-        let telling = Telling { hook, side, reason: None };
-        self.for_each(cx, towards, |monitors, cx, seat| {
-            if !seat.table.hears(side) {
-                return;
-            }
-            for event in seat.table.interest.and(events).events(hook) {
-                if !monitors.tell(seat, cx, telling, event) {
-                    break;
-                }
-            }
-        });
+        let telling = Telling { hook, side, towards };
+        self.tell(cx, telling, |_, seat| seat.table.heard(side, events));
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {
-        self.refresh(cx);
-        let telling = Telling { hook: Hook::Null, side, reason: Some(reason) };
-        self.for_each(cx, side, |monitors, cx, seat| {
+        self.control.told.reason = Some(reason);
+        self.tell(cx, Telling::of(side), |_, seat| {
             let concerned = !seat.table.reads(side) || readers & 1 << seat.member.index != 0;
-            if concerned && seat.table.hears(side) {
-                monitors.tell(seat, cx, telling, Event::Error);
-            }
+            if concerned { seat.table.heard(side, ERROR) } else { Interest::NONE }
         });
+        self.control.told.reason = None;
     }
 
     #[inline]
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool) {
-        self.refresh(cx);
-        let telling = Telling { hook: Hook::Null, side, reason: None };
-        self.for_each(cx, side, |monitors, cx, seat| {
+        self.tell(cx, Telling::of(side), |cx, seat| {
             let reads = seat.table.reads(side) && seat.table.settings.immediate == immediate;
             // Who hears at once has heard all that it has taken, whoever has joined since.
-            if reads && (!immediate || cx.unread_len(side, seat.member.index) > 0) {
-                monitors.tell(seat, cx, telling, Event::NewData);
-            }
+            let news = reads && (!immediate || cx.unread_len(side, seat.member.index) > 0);
+            if news { seat.table.heard(side, NEW_DATA) } else { Interest::NONE }
         });
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
         let flow = cx.flow();
-        let telling = Telling { hook: Hook::Null, side: Side::Server, reason: None };
-        self.for_each(cx, Side::Server, |monitors, cx, seat| {
-            if seat.table.interest.any(Interest::END) {
-                let event = EventId::Builtin(Event::ConnEnd);
-                monitors.call(seat.member, cx, telling, event, |monitor, call| monitor.end(call, reason));
+        let mut last = None;
+        // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
+        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
+            let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
+            if wants_end {
+                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
+                    monitor.end(cx, control, reason);
+                });
             }
-            monitors.detach(seat.member, flow);
-        });
+            self.detach(member, flow);
+            last = Some(member);
+        }
         self.sets.release(cx.table());
     }
 

@@ -1,29 +1,30 @@
 //! Events that a monitor defines: filters on other events, nested to any depth, and events that filters raise themselves.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use mos_core::event::{Event, Hook};
 
 /// The first number of an event that is not built in.
-const FIRST_USER_EVENT: u32 = 1 << 12;
+const FIRST_USER_EVENT: NonZeroU32 = NonZeroU32::new(1 << 12).unwrap();
 
 /// An event that a monitor has defined or allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserEvent {
     /// The monitor that it belongs to.
     pub(crate) owner: u64,
-    pub(crate) number: u32,
+    number: NonZeroU32,
 }
 
 impl UserEvent {
     /// Its number: 4096 for a monitor's first event, and then on.
     #[must_use]
     pub fn number(self) -> u32 {
-        self.number
+        self.number.get()
     }
 
     pub(crate) fn index(self) -> usize {
-        (self.number - FIRST_USER_EVENT) as usize
+        (self.number.get() - FIRST_USER_EVENT.get()) as usize
     }
 }
 
@@ -54,7 +55,7 @@ impl EventId {
     pub fn number(self) -> u32 {
         match self {
             Self::Builtin(event) => event as u32,
-            Self::User(event) => event.number,
+            Self::User(event) => event.number(),
         }
     }
 }
@@ -121,7 +122,7 @@ impl Forest {
     }
 
     fn event(&self, index: usize) -> UserEvent {
-        UserEvent { owner: self.owner, number: FIRST_USER_EVENT + index as u32 }
+        UserEvent { owner: self.owner, number: FIRST_USER_EVENT.saturating_add(index as u32) }
     }
 
     /// The built-in event that a known event descends from.

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use crate::control::Control;
+
 /// How long callbacks take.
 #[derive(Clone, Debug)]
 pub struct CallbackTimes {
@@ -55,6 +57,8 @@ impl CallbackTimes {
 pub(crate) struct Guard {
     pub(crate) panics: u64,
     pub(crate) times: Option<CallbackTimes>,
+    /// When the callback that runs began, if it is timed. Here, not in [`Control::run`]: few are.
+    started: Option<Instant>,
 }
 
 impl Guard {
@@ -63,37 +67,53 @@ impl Guard {
         self.times = Some(CallbackTimes { budget, slow: 0, counts: [0; 32] });
     }
 
+    #[cold]
+    fn start(&mut self) {
+        self.started = Some(Instant::now());
+    }
+
+    #[cold]
+    fn stop(&mut self) {
+        if let (Some(times), Some(started)) = (&mut self.times, self.started.take()) {
+            times.add(started.elapsed());
+        }
+    }
+
+    #[cold]
+    fn panicked(&mut self) {
+        self.panics += 1;
+        // Traffic may be what makes it panic: the log must not grow with it.
+        if self.panics.is_power_of_two() {
+            log::error!("{} callbacks have panicked so far; monitors hear no more of the flows concerned", self.panics);
+        }
+    }
+}
+
+impl Control {
     /// Runs a callback. `None` if it panicked: then that is counted.
     ///
     /// Always part of its caller: handed on, what a callback was given would be copied on the way, and waited for.
     #[inline(always)]
-    pub(crate) fn run<R>(&mut self, callback: impl FnOnce() -> R) -> Option<R> {
-        let start = self.times.is_some().then(Instant::now);
+    pub(crate) fn run<R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        if self.guard.times.is_some() {
+            self.guard.start();
+        }
         let result = self.catch(callback);
-        if let (Some(times), Some(start)) = (&mut self.times, start) {
-            times.add(start.elapsed());
+        if self.guard.times.is_some() {
+            self.guard.stop();
         }
         result
     }
 
     /// Runs what is a monitor's own but no callback: its states begin and go. `None` if it panicked, as for [`Self::run`].
     #[inline(always)]
-    pub(crate) fn catch<R>(&mut self, run: impl FnOnce() -> R) -> Option<R> {
+    pub(crate) fn catch<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> Option<R> {
         // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.
         // The monitor's own states are its own concern.
-        match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(result) => Some(result),
-            Err(_) => self.panicked(),
+        let result = catch_unwind(AssertUnwindSafe(|| run(self)));
+        if result.is_err() {
+            self.guard.panicked();
         }
-    }
-
-    #[cold]
-    fn panicked<R>(&mut self) -> Option<R> {
-        self.panics += 1;
-        // Traffic may be what makes it panic: the log must not grow with it.
-        if self.panics.is_power_of_two() {
-            log::error!("{} callbacks have panicked so far; monitors hear no more of the flows concerned", self.panics);
-        }
-        None
+        result.ok()
     }
 }

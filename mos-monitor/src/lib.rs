@@ -37,6 +37,7 @@ mod dispatch;
 mod edit;
 mod error;
 mod event;
+mod flow_sockets;
 mod guard;
 mod handler;
 mod monitor;

@@ -1,5 +1,6 @@
 //! Stream monitors: closures over a core's and a flow's state (MOS_SOCK_MONITOR_STREAM).
 
+mod flows;
 mod running;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +9,19 @@ use std::time::Duration;
 use mos_core::event::{Event, Side};
 use mos_core::filter::Filter;
 use mos_core::reassembly::OverlapPolicy;
-use mos_core::socket::Descriptor;
 use mos_core::stack::PacketView;
 
 use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx};
 use crate::control::check_place;
 use crate::event::{EventId, FilterKey, Forest, UserEvent};
 use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
+use crate::program::Raised;
 use crate::raw::PacketHandlers;
 use crate::table::{Change, Settings};
 use crate::timer::Timer;
 
-pub(crate) use running::{Call, StreamMonitor};
+use flows::Flows;
+pub(crate) use running::StreamMonitor;
 
 type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>;
 type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>;
@@ -27,16 +29,6 @@ type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>;
 type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>;
 type OnTimer<S, F> = Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>;
 type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
-
-/// A callback, with the place it was made for.
-enum Callback<S, F> {
-    Snd(OnSnd<S, F>),
-    Rcv(OnRcv<S, F>),
-    Data(OnData<S, F>),
-    Error(OnError<S, F>),
-    Timer(OnTimer<S, F>),
-    CoreTimer(OnCoreTimer<S>),
-}
 
 type EventFilter<S, F> = Box<dyn FnMut(&mut FilterCx<'_, '_, S, F>) -> bool>;
 type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
@@ -56,14 +48,20 @@ pub struct Monitor<S = (), F = ()> {
     name: String,
     owner: u64,
     state: S,
-    /// By the slot of the flow.
-    flows: Vec<Option<PerFlow<F>>>,
+    flows: Flows<F>,
     /// What flows begin with.
     settings: Settings,
     forest: Forest,
     /// By user event; those without one are raised.
     filters: Vec<Option<EventFilter<S, F>>>,
-    callbacks: Vec<Callback<S, F>>,
+    /// What filters have raised in the walk at hand.
+    raised: Raised,
+    snd: Vec<OnSnd<S, F>>,
+    rcv: Vec<OnRcv<S, F>>,
+    data: Vec<OnData<S, F>>,
+    error: Vec<OnError<S, F>>,
+    flow_timer: Vec<OnTimer<S, F>>,
+    core_timer: Vec<OnCoreTimer<S>>,
     timers: Vec<(Timer, u32)>,
     accept: Option<Accept>,
     on_end: Option<OnEnd<S, F>>,
@@ -71,10 +69,10 @@ pub struct Monitor<S = (), F = ()> {
     orphans: PacketHandlers<S>,
 }
 
-/// What a monitor has of a flow.
-struct PerFlow<F> {
-    state: F,
-    socket: Option<Descriptor>,
+/// Adds a callback to those of its place. A handler is its number there.
+fn add<At, C>(owner: u64, callbacks: &mut Vec<C>, callback: C) -> Handler<At> {
+    callbacks.push(callback);
+    Handler::new(owner, (callbacks.len() - 1) as u32)
 }
 
 impl<S, F> std::fmt::Debug for Monitor<S, F> {
@@ -91,11 +89,17 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             name: name.into(),
             owner,
             state,
-            flows: Vec::new(),
+            flows: Flows::default(),
             settings: Settings::default(),
             forest: Forest::new(owner),
             filters: Vec::new(),
-            callbacks: Vec::new(),
+            raised: Raised::new(),
+            snd: Vec::new(),
+            rcv: Vec::new(),
+            data: Vec::new(),
+            error: Vec::new(),
+            flow_timer: Vec::new(),
+            core_timer: Vec::new(),
             timers: Vec::new(),
             accept: None,
             on_end: None,
@@ -417,27 +421,27 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// A callback for events at the SND hook.
     pub fn snd_handler(&mut self, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
-        self.handler(Callback::Snd(Box::new(callback)))
+        add(self.owner, &mut self.snd, Box::new(callback))
     }
 
     /// A callback for events at the RCV hook.
     pub fn rcv_handler(&mut self, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
-        self.handler(Callback::Rcv(Box::new(callback)))
+        add(self.owner, &mut self.rcv, Box::new(callback))
     }
 
     /// A callback for NEW_DATA.
     pub fn data_handler(&mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
-        self.handler(Callback::Data(Box::new(callback)))
+        add(self.owner, &mut self.data, Box::new(callback))
     }
 
     /// A callback for ERROR.
     pub fn error_handler(&mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Handler<AtError> {
-        self.handler(Callback::Error(Box::new(callback)))
+        add(self.owner, &mut self.error, Box::new(callback))
     }
 
     /// A callback for timers of flows.
     pub fn timer_handler(&mut self, callback: impl FnMut(&mut TimerCx<'_, '_, S, F>) + 'static) -> Handler<AtTimer> {
-        self.handler(Callback::Timer(Box::new(callback)))
+        add(self.owner, &mut self.flow_timer, Box::new(callback))
     }
 
     /// A callback for timers of the core.
@@ -445,12 +449,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         &mut self,
         callback: impl FnMut(&mut CoreTimerCx<'_, S>) + 'static,
     ) -> Handler<AtCoreTimer> {
-        self.handler(Callback::CoreTimer(Box::new(callback)))
-    }
-
-    fn handler<At>(&mut self, callback: Callback<S, F>) -> Handler<At> {
-        self.callbacks.push(callback);
-        Handler::new(self.owner, (self.callbacks.len() - 1) as u32)
+        add(self.owner, &mut self.core_timer, Box::new(callback))
     }
 
     pub(crate) fn owner(&self) -> u64 {

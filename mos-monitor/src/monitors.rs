@@ -7,15 +7,14 @@ use std::rc::Rc;
 use mos_core::event::{Attachment, Side};
 use mos_core::flow::FlowId;
 use mos_core::socket::Descriptor;
-use mos_core::stack::{Attachments, FlowCx};
+use mos_core::stack::Attachments;
 use smallvec::SmallVec;
 
 use crate::control::{Command, Control, MAX_MONITORS, Socket};
 use crate::event::Forest;
-use crate::guard::Guard;
 use crate::monitor::StreamMonitor;
 use crate::raw::AnyRaw;
-use crate::sets::{Member, Name, Seat, Sets, name};
+use crate::sets::{Member, Seat, Sets};
 use crate::table::{Change, HandlerTable, Settings};
 
 /// So many tables of a monitor are kept before those that no flow has are looked for.
@@ -48,7 +47,7 @@ impl Tables {
 }
 
 pub(crate) struct OpenMonitor {
-    pub(crate) order: u64,
+    pub(crate) order: u32,
     pub(crate) monitor: Box<dyn StreamMonitor>,
     /// What flows begin with.
     base: Rc<HandlerTable>,
@@ -56,12 +55,11 @@ pub(crate) struct OpenMonitor {
 }
 
 impl OpenMonitor {
-    /// Drops what the monitor has of the flow in `slot`: the state may panic as it goes, the descriptor goes all the same.
-    fn let_go(&mut self, slot: usize, guard: &mut Guard, control: &mut Control) {
-        if let Some(socket) = self.monitor.take_socket(slot) {
-            control.release(socket);
-        }
-        guard.catch(|| self.monitor.detach(slot));
+    /// Drops what the monitor, which has that index, has of the flow in `slot`.
+    #[inline]
+    pub(crate) fn let_go(&mut self, index: u8, slot: usize, control: &mut Control) {
+        control.release_flow(index, slot);
+        control.catch(|_| self.monitor.detach(slot));
     }
 
     fn changed(&mut self, table: &HandlerTable, change: Change) -> Rc<HandlerTable> {
@@ -77,10 +75,13 @@ pub(crate) struct Monitors {
     /// By index; `creation` has their order.
     pub(crate) streams: [Option<OpenMonitor>; MAX_MONITORS],
     pub(crate) creation: SmallVec<[Member; MAX_MONITORS]>,
+    /// Those that every flow begins with, by the bits of their indices, ...
+    pub(crate) always: u16,
+    /// ... and those that have to be asked.
+    pub(crate) choosy: u16,
     /// In order of creation.
-    pub(crate) raws: Vec<(u64, Box<dyn AnyRaw>)>,
+    pub(crate) raws: Vec<(u32, Box<dyn AnyRaw>)>,
     pub(crate) sets: Sets,
-    pub(crate) guard: Guard,
     /// Flows that nobody monitors because all numbers of sets are in use.
     pub(crate) unmonitored: u64,
     /// Changes of handlers that had no effect for the same reason.
@@ -124,18 +125,29 @@ impl Monitors {
         self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
     }
 
-    /// Whether the flow at hand is one of `member`'s.
-    pub(crate) fn has_flow(&self, member: Member, cx: &FlowCx<'_>) -> bool {
-        self.sets.get(cx.table()).is_some_and(|set| set.seats.iter().any(|seat| seat.member == member))
+    /// The set of monitors for a flow that begins with these, by the bits of their indices. `None` if all numbers are in use.
+    #[inline]
+    pub(crate) fn begin(&mut self, monitors: u16) -> Option<Attachment> {
+        let Self { sets, streams, creation, .. } = self;
+        sets.begin(monitors, || {
+            let beginning = creation.iter().filter(|member| monitors & 1 << member.index != 0);
+            let seat = |&member: &Member| {
+                let open = streams[usize::from(member.index)].as_ref()?;
+                Some(Seat { member, table: Rc::clone(&open.base) })
+            };
+            beginning.filter_map(seat).collect()
+        })
     }
 
-    /// The set of monitors for a flow that begins with these.
-    pub(crate) fn attachment(&mut self, members: &[Member]) -> Option<Attachment> {
-        let streams = &self.streams;
-        let open = |member: Member| streams[usize::from(member.index)].as_ref();
-        let name: Name = members.iter().filter_map(|&member| Some((member.order, open(member)?.base.id))).collect();
-        let seat = |member| Some(Seat { member, table: Rc::clone(&open(member)?.base) });
-        self.sets.acquire(&name, || members.iter().filter_map(|&member| seat(member)).collect())
+    /// What flows begin with has changed.
+    fn begin_anew(&mut self) {
+        self.sets.begin_anew();
+        (self.always, self.choosy) = (0, 0);
+        for (index, open) in self.streams.iter().enumerate() {
+            if let Some(open) = open.as_ref().filter(|open| !open.base.settings.is_stopped()) {
+                *(if open.monitor.is_choosy() { &mut self.choosy } else { &mut self.always }) |= 1 << index;
+            }
+        }
     }
 
     /// Does what callbacks have asked for.
@@ -149,12 +161,13 @@ impl Monitors {
                     let open = OpenMonitor { order: member.order, monitor, base, tables };
                     self.streams[usize::from(member.index)] = Some(open);
                     self.creation.push(member);
+                    self.begin_anew();
                 }
                 Command::OpenRaw { order, monitor } => self.raws.push((order, monitor)),
                 Command::Close(Socket::Raw { order }) => {
                     if let Some(index) = self.raws.iter().position(|(other, _)| *other == order) {
                         let (_, monitor) = self.raws.remove(index);
-                        self.guard.catch(|| drop(monitor));
+                        self.control.catch(|_| drop(monitor));
                     }
                 }
                 Command::Close(Socket::Stream(member)) => self.close_stream(member),
@@ -164,6 +177,7 @@ impl Monitors {
                     if let Some(open) = self.open_monitor(member) {
                         let base = Rc::clone(&open.base);
                         open.base = open.changed(&base, change);
+                        self.begin_anew();
                     }
                 }
                 Command::Change(member, Some(flow), change) => self.change(member, flow, change, attachments),
@@ -185,8 +199,7 @@ impl Monitors {
         else {
             return;
         };
-        let Some(set) = self.sets.get(number) else { return };
-        let Some(seat) = set.seats.iter().find(|seat| seat.member == member) else { return };
+        let Some(seat) = self.sets.seat(number, member) else { return };
         if let Change::Stop(side) = change
             && seat.table.settings.stopped[1 - usize::from(side)]
         {
@@ -223,18 +236,16 @@ impl Monitors {
             return;
         };
         let Some(number) = attachments.table(flow) else { return };
-        let Some(set) = self.sets.get(number) else { return };
-        let mut seats = set.seats.clone();
-        seats.retain(|seat| seat.member != member);
-        if seats.len() == set.seats.len() {
+        if !self.sets.has(number, member) {
             return;
         }
-        open.let_go(flow.slot(), &mut self.guard, &mut self.control);
+        open.let_go(member.index, flow.slot(), &mut self.control);
         self.control.timers.leave(&mut self.control.sockets, member, flow);
+        let seats = self.sets.without(number, member);
         if seats.is_empty() {
             attachments.set(flow, Attachment::BYPASS);
             self.sets.release(number);
-        } else if let Some(attachment) = self.sets.acquire(&name(&seats), || seats) {
+        } else if let Some(attachment) = self.sets.acquire(seats) {
             attachments.set(flow, attachment);
             self.sets.release(number);
         }
@@ -247,12 +258,13 @@ impl Monitors {
         };
         // One by one: a second panic while the first unwinds would be the end of the process.
         for slot in open.monitor.slots() {
-            open.let_go(slot, &mut self.guard, &mut self.control);
+            open.let_go(member.index, slot, &mut self.control);
         }
         self.control.timers.close(&mut self.control.sockets, member);
         self.creation.retain(|other| *other != member);
         self.sets.remove(member);
-        self.guard.catch(|| drop(open));
+        self.begin_anew();
+        self.control.catch(|_| drop(open));
     }
 
     /// The flow is over for all its monitors.
@@ -261,7 +273,7 @@ impl Monitors {
         else {
             return;
         };
-        open.let_go(flow.slot(), &mut self.guard, &mut self.control);
+        open.let_go(member.index, flow.slot(), &mut self.control);
         self.control.timers.leave(&mut self.control.sockets, member, flow);
     }
 
@@ -269,9 +281,5 @@ impl Monitors {
     pub(crate) fn tables(&self) -> usize {
         let used = |open: &OpenMonitor| open.tables.tables.values().filter(|table| Rc::strong_count(table) > 1).count();
         self.streams.iter().flatten().map(used).sum()
-    }
-
-    pub(crate) fn accepts(&self, member: Member) -> bool {
-        self.streams[usize::from(member.index)].as_ref().is_some_and(|open| !open.base.settings.is_stopped())
     }
 }

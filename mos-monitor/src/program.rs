@@ -1,11 +1,9 @@
-//! The handlers of one hook as they are walked: the events that somebody handles, with all above them, in the order in which
-//! they are looked at.
+//! Handlers as they are walked: the events that somebody handles, with all above them, in the order in which they are looked
+//! at; and how far a walk has come.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
-use mos_core::event::Event;
-use smallvec::SmallVec;
+use mos_core::event::Interest;
 
 use crate::event::{EventId, Forest, UserEvent};
 
@@ -25,8 +23,8 @@ pub(crate) enum Gate {
 pub(crate) struct Node {
     pub(crate) event: EventId,
     pub(crate) gate: Gate,
-    /// Its handler; without one it is there for what is below it.
-    pub(crate) handler: Option<u32>,
+    /// Its handler. [`NOBODY`] if it is there for what is below it only.
+    pub(crate) handler: u32,
     /// Where to go on if it does not happen: behind all that is below it.
     pub(crate) skip: u32,
 }
@@ -36,67 +34,89 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     nodes: Box<[Node]>,
-    /// Where the built-in events stand.
-    roots: [u32; Event::COUNT],
+    /// Where the pairs of a hook and a built-in event stand, by their numbers (see [`Interest::PAIRS`]).
+    roots: [(u32, u32); Interest::PAIRS],
 }
 
-/// The place of an event that nobody handles.
-const NOWHERE: u32 = u32::MAX;
+/// The handler of an event that has none.
+const NOBODY: u32 = u32::MAX;
 
 impl Program {
-    /// The program for these registrations, which are in the order in which they were made.
-    pub(crate) fn new(registrations: impl Iterator<Item = (EventId, u32)>, forest: &Forest) -> Self {
+    /// The program for these registrations, which are in the order in which they were made: each the number of a pair, an
+    /// event that is its built-in one or descends from that, and a handler.
+    pub(crate) fn new(registrations: impl Iterator<Item = (usize, EventId, u32)>, forest: &Forest) -> Self {
         let mut tree = Tree::default();
-        for (event, handler) in registrations {
-            let index = tree.insert(event, forest);
-            tree.branches[index].handler = Some(handler);
+        for (pair, event, handler) in registrations {
+            let index = tree.insert(pair, event, forest);
+            tree.branches[index].handler = handler;
         }
         tree.flatten(forest)
     }
 
-    pub(crate) fn node(&self, index: usize) -> &Node {
-        &self.nodes[index]
+    #[inline]
+    pub(crate) fn node(&self, index: u32) -> &Node {
+        &self.nodes[index as usize]
     }
 
-    /// Where `event` and all that is below it stand.
+    /// Where the event of a pair and all that is below it begin and end.
     #[inline]
-    pub(crate) fn root(&self, event: Event) -> Option<Range<usize>> {
-        let start = self.roots[event.index()] as usize;
-        self.nodes.get(start).map(|root| start..root.skip as usize)
-    }
-
-    /// The handler of `event`, if nothing is defined below it.
-    #[inline]
-    pub(crate) fn only(&self, event: Event) -> Option<u32> {
-        let start = self.roots[event.index()];
-        self.nodes.get(start as usize).filter(|root| root.skip == start + 1)?.handler
+    pub(crate) fn root(&self, pair: usize) -> (u32, u32) {
+        self.roots[pair]
     }
 }
 
 /// What filters have raised in a walk.
-pub(crate) type Raised = SmallVec<[UserEvent; 4]>;
+pub(crate) type Raised = Vec<UserEvent>;
+
+/// How far a walk has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    /// What is still to be told of what was raised.
+    pub(crate) events: Interest,
+    /// The place that comes next, ...
+    pub(crate) at: u32,
+    /// ... and where its built-in event ends.
+    pub(crate) end: u32,
+    /// The filter at that place has been asked: its event happens.
+    pub(crate) happens: bool,
+}
+
+impl Walk {
+    /// A walk over all `events`, which are of one hook.
+    #[inline]
+    pub(crate) fn new(events: Interest) -> Self {
+        Self { events, at: 0, end: 0, happens: false }
+    }
+
+    /// Whether it has not begun yet.
+    #[inline]
+    pub(crate) fn is_new(&self) -> bool {
+        self.end == 0
+    }
+}
 
 #[derive(Debug)]
 struct Branch {
     event: EventId,
-    handler: Option<u32>,
+    handler: u32,
     children: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Tree {
     branches: Vec<Branch>,
-    places: HashMap<EventId, usize>,
-    roots: Vec<usize>,
+    places: HashMap<(usize, EventId), usize>,
+    /// With the pairs that they stand for.
+    roots: Vec<(usize, usize)>,
 }
 
 impl Tree {
-    /// The place of `event`, made with all above it if need be.
-    fn insert(&mut self, event: EventId, forest: &Forest) -> usize {
+    /// The place of `event` below the root of `pair`, made with all above it if need be.
+    fn insert(&mut self, pair: usize, event: EventId, forest: &Forest) -> usize {
         // From the event upwards as far as anything is new; then the new ones are hung in, from above.
         let mut path = Vec::new();
         let mut at = event;
-        while !self.places.contains_key(&at) {
+        while !self.places.contains_key(&(pair, at)) {
             path.push(at);
             match at {
                 EventId::Builtin(_) => break,
@@ -105,27 +125,25 @@ impl Tree {
         }
         for event in path.into_iter().rev() {
             let index = self.branches.len();
-            self.branches.push(Branch { event, handler: None, children: Vec::new() });
-            self.places.insert(event, index);
+            self.branches.push(Branch { event, handler: NOBODY, children: Vec::new() });
+            self.places.insert((pair, event), index);
             match event {
-                EventId::Builtin(_) => self.roots.push(index),
+                EventId::Builtin(_) => self.roots.push((pair, index)),
                 EventId::User(user) => {
-                    let parent = self.places[&forest.parent(user)];
+                    let parent = self.places[&(pair, forest.parent(user))];
                     self.branches[parent].children.push(index);
                 }
             }
         }
-        self.places[&event]
+        self.places[&(pair, event)]
     }
 
     fn flatten(mut self, forest: &Forest) -> Program {
         let raised = |branch: &Branch| matches!(branch.event, EventId::User(user) if forest.is_raised(user));
         let mut nodes = Vec::with_capacity(self.branches.len());
-        let mut roots = [NOWHERE; Event::COUNT];
-        for root in std::mem::take(&mut self.roots) {
-            if let EventId::Builtin(event) = self.branches[root].event {
-                roots[event.index()] = nodes.len() as u32;
-            }
+        let mut roots = [(0, 0); Interest::PAIRS];
+        for (pair, root) in std::mem::take(&mut self.roots) {
+            let start = nodes.len() as u32;
             // An own stack: nesting may be deeper than the thread's.
             let mut todo = vec![Step::Enter(root)];
             while let Some(step) = todo.pop() {
@@ -146,6 +164,7 @@ impl Tree {
                     Step::Leave(node) => nodes[node].skip = nodes.len() as u32,
                 }
             }
+            roots[pair] = (start, nodes.len() as u32);
         }
         Program { nodes: nodes.into(), roots }
     }
@@ -158,6 +177,8 @@ enum Step {
 
 #[cfg(test)]
 mod tests {
+    use mos_core::event::Event;
+
     use super::*;
 
     #[test]
@@ -168,22 +189,13 @@ mod tests {
         let alarm = forest.define(packet, true, None);
         let inner = forest.define(a.into(), false, None);
         let program = Program::new(
-            [(EventId::User(b), 1), (alarm.into(), 2), (inner.into(), 3), (packet, 4)].into_iter(),
+            [(5, EventId::User(b), 1), (5, alarm.into(), 2), (5, inner.into(), 3), (5, packet, 4)].into_iter(),
             &forest,
         );
         let order: Vec<_> = program.nodes.iter().map(|node| (node.event.number(), node.handler)).collect();
-        assert_eq!(
-            order,
-            [
-                (1, Some(4)),
-                (b.number(), Some(1)),
-                (a.number(), None),
-                (inner.number(), Some(3)),
-                (alarm.number(), Some(2))
-            ]
-        );
-        assert_eq!(program.root(Event::PktIn), Some(0..5));
-        assert_eq!(program.root(Event::Rexmit), None);
+        assert_eq!(order, [(1, 4), (b.number(), 1), (a.number(), NOBODY), (inner.number(), 3), (alarm.number(), 2)]);
+        assert_eq!(program.root(5), (0, 5));
+        assert_eq!(program.root(0), (0, 0));
         assert_eq!(program.nodes.iter().map(|node| node.skip).collect::<Vec<_>>(), [5, 2, 4, 4, 5]);
     }
 
@@ -194,7 +206,7 @@ mod tests {
         for _ in 0..100_000 {
             event = forest.define(event, false, None).into();
         }
-        let program = Program::new([(event, 0)].into_iter(), &forest);
-        assert_eq!(program.root(Event::NewData), Some(0..100_001));
+        let program = Program::new([(10, event, 0)].into_iter(), &forest);
+        assert_eq!(program.root(10), (0, 100_001));
     }
 }

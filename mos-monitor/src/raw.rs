@@ -14,6 +14,9 @@ use crate::program::{Gate, Program, Raised};
 type Callback<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>)>;
 type PacketFilter<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>) -> bool>;
 
+/// Where the root stands in the program: it is the only one.
+const ROOT: usize = 0;
+
 /// Callbacks for packets without a flow: for one built-in event and all that is defined below it.
 pub(crate) struct PacketHandlers<S> {
     root: Event,
@@ -64,12 +67,11 @@ impl<S> PacketHandlers<S> {
 
     /// A packet, for the monitor that is open as `me`.
     pub(crate) fn call(&mut self, me: Socket, state: &mut S, mut cx: PacketCx<'_>, control: &mut Control) {
-        let make = || Program::new(self.registrations.iter().copied(), &self.forest);
-        let program = self.program.get_or_insert_with(make);
-        let Some(range) = program.root(self.root) else { return };
+        let registrations = self.registrations.iter().map(|&(event, handler)| (ROOT, event, handler));
+        let program = self.program.get_or_insert_with(|| Program::new(registrations, &self.forest));
         let mut raised = Raised::new();
-        let mut at = range.start;
-        while at < range.end {
+        let (mut at, end) = program.root(ROOT);
+        while at < end {
             let node = *program.node(at);
             let happens = match node.gate {
                 Gate::Open => true,
@@ -87,16 +89,11 @@ impl<S> PacketHandlers<S> {
                 return;
             }
             if !happens {
-                at = node.skip as usize;
+                at = node.skip;
                 continue;
             }
-            if let Some(handler) = node.handler {
-                self.handlers[handler as usize](&mut PacketEventCx {
-                    state,
-                    control,
-                    cx: cx.reborrow(),
-                    raising: None,
-                });
+            if let Some(handler) = self.handlers.get_mut(node.handler as usize) {
+                handler(&mut PacketEventCx { state, control, cx: cx.reborrow(), raising: None });
                 if control.closes(me) {
                     return;
                 }
@@ -177,7 +174,7 @@ impl<S: 'static> RawMonitor<S> {
 pub(crate) trait AnyRaw {
     /// Whether it has callbacks for that packet.
     fn wants(&self, packet: &PacketView<'_>) -> bool;
-    fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control);
+    fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control);
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
 }
@@ -187,7 +184,7 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
         !self.handlers.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
-    fn packet(&mut self, order: u64, cx: PacketCx<'_>, control: &mut Control) {
+    fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
         self.handlers.call(Socket::Raw { order }, &mut self.state, cx, control);
     }
 

@@ -21,7 +21,7 @@ const MAX_IDLE: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Member {
     pub(crate) index: u8,
-    pub(crate) order: u64,
+    pub(crate) order: u32,
 }
 
 /// A monitor, and what it wants of the flows of a set.
@@ -35,11 +35,11 @@ pub(crate) struct Seat {
 pub(crate) type Seats = SmallVec<[Seat; 2]>;
 
 /// By what sets are told apart: monitors, in order of creation, with the numbers of their tables.
-pub(crate) type Name = SmallVec<[(u64, u64); MAX_MONITORS]>;
+type Name = SmallVec<[(u32, u64); 2]>;
 
 #[derive(Debug)]
 pub(crate) struct Set {
-    pub(crate) seats: Seats,
+    seats: Seats,
     pub(crate) interest: Interest,
     /// What the flows' lines say of that.
     pub(crate) wanted: Wanted,
@@ -62,8 +62,8 @@ pub(crate) struct Step {
 pub(crate) struct Sets {
     sets: Vec<Option<Set>>,
     names: HashMap<Name, u16>,
-    /// What was acquired last: most flows begin with the same set.
-    last: Option<(Name, u16)>,
+    /// The monitors that the last flow began with, by the bits of their indices, and their set: most flows begin with the same.
+    beginning: Option<(u16, u16)>,
     free: Vec<u16>,
     idle: usize,
     /// Where changes have led before. Emptied when a set goes.
@@ -82,20 +82,29 @@ impl Sets {
         self.sets.len() - self.free.len()
     }
 
-    /// The set of that name, for one flow more. If there is none, it gets these seats. `None` if all numbers are in use.
-    pub(crate) fn acquire(&mut self, name: &Name, seats: impl FnOnce() -> Seats) -> Option<Attachment> {
-        let table = match &self.last {
-            Some((last, number)) if last == name => *number,
-            _ => {
-                let number = match self.names.get(name) {
-                    Some(number) => *number,
-                    None => self.number(seats())?,
-                };
-                self.last = Some((name.clone(), number));
-                number
-            }
-        };
+    /// The set with these seats, for one flow more. `None` if all numbers are in use.
+    pub(crate) fn acquire(&mut self, seats: Seats) -> Option<Attachment> {
+        let table = self.number(seats)?;
         Some(Attachment { interest: self.enter(table), table })
+    }
+
+    /// The set of these monitors, for a flow that begins. If the last one did not begin with them, it gets these seats. `None`
+    /// if all numbers are in use.
+    #[inline]
+    pub(crate) fn begin(&mut self, monitors: u16, seats: impl FnOnce() -> Seats) -> Option<Attachment> {
+        match self.beginning {
+            Some((last, table)) if last == monitors => Some(Attachment { interest: self.enter(table), table }),
+            _ => {
+                let attachment = self.acquire(seats())?;
+                self.beginning = Some((monitors, attachment.table));
+                Some(attachment)
+            }
+        }
+    }
+
+    /// Monitors begin flows with other tables than before.
+    pub(crate) fn begin_anew(&mut self) {
+        self.beginning = None;
     }
 
     /// One flow more.
@@ -156,7 +165,7 @@ impl Sets {
             }
         }
         self.idle = 0;
-        self.last = None;
+        self.begin_anew();
         self.steps.clear();
         let sets = &self.sets;
         self.names.retain(|_, number| sets[usize::from(*number)].is_some());
@@ -200,7 +209,7 @@ impl Sets {
     /// A monitor is gone: no set has it any more.
     pub(crate) fn remove(&mut self, member: Member) {
         self.steps.clear();
-        self.last = None;
+        self.begin_anew();
         for set in self.sets.iter_mut().flatten() {
             let before = set.seats.len();
             set.seats.retain(|seat| seat.member != member);
@@ -226,6 +235,22 @@ impl Sets {
         }
     }
 
+    /// Whether `member` is in the set of that number.
+    pub(crate) fn has(&self, number: u16, member: Member) -> bool {
+        self.seat(number, member).is_some()
+    }
+
+    /// What `member` wants of the flows of the set of that number.
+    pub(crate) fn seat(&self, number: u16, member: Member) -> Option<&Seat> {
+        self.get(number)?.seats.iter().find(|seat| seat.member == member)
+    }
+
+    /// The seats of the set of that number without those of `member`.
+    pub(crate) fn without(&self, number: u16, member: Member) -> Seats {
+        let seats = self.get(number).map_or(&[][..], |set| &set.seats);
+        seats.iter().filter(|seat| seat.member != member).cloned().collect()
+    }
+
     /// Who reads what `side` receives.
     #[inline]
     pub(crate) fn reading(&self, number: u16, side: Side) -> Reading {
@@ -234,11 +259,24 @@ impl Sets {
 }
 
 /// By what a set with these seats is known.
-pub(crate) fn name(seats: &[Seat]) -> Name {
+fn name(seats: &[Seat]) -> Name {
     seats.iter().map(|seat| (seat.member.order, seat.table.id)).collect()
 }
 
 impl Set {
+    /// The seats, in the order in which they stand on the wire for what comes towards `side`; with `last`, those behind it.
+    #[inline]
+    pub(crate) fn seats(&self, towards: Side, last: Option<Member>) -> impl Iterator<Item = &Seat> {
+        let (seats, count) = (&*self.seats, self.seats.len());
+        let place = move |index| if towards == Side::Server { index } else { count - 1 - index };
+        let is_behind = move |seat: &&Seat| match (last, towards) {
+            (None, _) => true,
+            (Some(last), Side::Server) => seat.member.order > last.order,
+            (Some(last), Side::Client) => seat.member.order < last.order,
+        };
+        (0..count).filter_map(move |index| seats.get(place(index))).filter(is_behind)
+    }
+
     fn new(seats: Seats) -> Self {
         debug_assert!(seats.len() <= MAX_MONITORS);
         let interest = seats.iter().fold(Interest::NONE, |all, seat| all.or(seat.table.interest));

@@ -3,7 +3,7 @@
 use mos_core::event::{Event, Hook, Interest, Side};
 use mos_core::reassembly::OverlapPolicy;
 
-use crate::event::{EventId, Forest, is_raised_at};
+use crate::event::{EventId, Forest};
 use crate::program::Program;
 
 /// A handler in its place.
@@ -127,24 +127,25 @@ pub(crate) struct HandlerTable {
     /// No other table of the monitor has it.
     pub(crate) id: u64,
     pub(crate) settings: Settings,
-    programs: [Program; 3],
+    pub(crate) program: Program,
     /// What the settings ask the stack for.
     pub(crate) interest: Interest,
+    /// Of that, what is told of events of each side.
+    heard: [Interest; 2],
     reads: [bool; 2],
 }
 
 impl HandlerTable {
     pub(crate) fn new(id: u64, settings: Settings, forest: &Forest) -> Self {
-        let programs = [Place::Snd, Place::Rcv, Place::Null].map(|place| {
-            let here = settings.registrations.iter().filter(|registration| registration.hook == place);
-            Program::new(here.map(|registration| (registration.event, registration.handler)), forest)
-        });
         let mut interest = Interest::NONE;
-        for registration in &settings.registrations {
-            let (root, hook) = (forest.root(registration.event), Hook::from(registration.hook));
-            debug_assert!(root == Event::Orphan || is_raised_at(root, hook), "{root:?} at {hook:?}");
-            interest = interest.or(Interest::of(hook, root));
+        let mut registrations = Vec::with_capacity(settings.registrations.len());
+        for &Registration { hook, event, handler } in &settings.registrations {
+            let mut pair = Interest::of(hook.into(), forest.root(event));
+            interest = interest.or(pair);
+            // What is never raised there was refused before.
+            registrations.extend(pair.pop_pair().map(|pair| (pair, event, handler)));
         }
+        let program = Program::new(registrations.into_iter(), forest);
         let takes_data = interest.any(Interest::of(Hook::Null, Event::NewData));
         let reads = Side::BOTH
             .map(|side| !settings.stopped[side as usize] && settings.buffers[side as usize].unwrap_or(takes_data));
@@ -157,23 +158,14 @@ impl HandlerTable {
         ] {
             interest = if wanted { interest.or(bit) } else { interest };
         }
-        Self { id, settings, programs, interest, reads }
+        let heard = settings.stopped.map(|stopped| if stopped { Interest::NONE } else { interest });
+        Self { id, settings, program, interest, heard, reads }
     }
 
-    /// The handlers at `hook`.
+    /// What is to be told of `events` of `side`.
     #[inline]
-    pub(crate) fn program(&self, hook: Hook) -> &Program {
-        &self.programs[match hook {
-            Hook::Snd => 0,
-            Hook::Rcv => 1,
-            Hook::Null => 2,
-        }]
-    }
-
-    /// Whether events of `side` are to be told.
-    #[inline]
-    pub(crate) fn hears(&self, side: Side) -> bool {
-        !self.settings.stopped[side as usize]
+    pub(crate) fn heard(&self, side: Side, events: Interest) -> Interest {
+        self.heard[side as usize].and(events)
     }
 
     /// Whether the bytes that `side` receives are read.

@@ -20,11 +20,12 @@ impl Interest {
     pub const IMMEDIATE: Self = Self(1 << 15);
     /// Somebody wants round-trip times measured all the time, not only in the handshake.
     pub const RTT: Self = Self(1 << 16);
+    /// How many pairs there are: the lowest bits are theirs.
+    pub const PAIRS: usize = 12;
 
     const PKT_IN: u32 = 1;
     const SND: u32 = 0x1f;
     const RCV_SHIFT: u32 = 5;
-    const ORDER: [Event; 5] = [Event::PktIn, Event::ConnStart, Event::TcpStateChange, Event::Rexmit, Event::ConnEnd];
 
     /// The pair of `hook` and `event`; empty if that event is never raised there for a flow.
     #[must_use]
@@ -96,30 +97,15 @@ impl Interest {
         Self(self.0 & !other.0)
     }
 
-    /// The pairs of one hook.
+    /// Takes out the first pair, in the order in which the events of a hook are dispatched: its number, below [`Self::PAIRS`].
     #[inline]
-    #[must_use]
-    pub const fn at(self, hook: Hook) -> Self {
-        match hook {
-            Hook::Snd => Self(self.0 & Self::SND),
-            Hook::Rcv => Self(self.0 & Self::SND << Self::RCV_SHIFT),
-            Hook::Null => Self(self.0 & (1 << 10 | 1 << 11)),
+    pub const fn pop_pair(&mut self) -> Option<usize> {
+        let number = self.0.trailing_zeros() as usize;
+        if number >= Self::PAIRS {
+            return None;
         }
-    }
-
-    /// The events at one packet hook, in the order in which they are dispatched.
-    #[inline]
-    pub fn events(self, hook: Hook) -> impl Iterator<Item = Event> {
-        let mut bits = match hook {
-            Hook::Snd => self.0 & Self::SND,
-            Hook::Rcv => self.0 >> Self::RCV_SHIFT & Self::SND,
-            Hook::Null => 0,
-        };
-        core::iter::from_fn(move || {
-            let event = Self::ORDER.get(bits.trailing_zeros() as usize)?;
-            bits &= bits - 1;
-            Some(*event)
-        })
+        self.0 &= self.0 - 1;
+        Some(number)
     }
 }
 

@@ -1,39 +1,19 @@
 //! A monitor that is open, as its core sees it: whatever the types of its states are.
 
 use std::any::Any;
-use std::marker::PhantomData;
 
-use mos_core::event::{EndReason, ErrorReason, Hook, Side};
-use mos_core::socket::Descriptor;
+use mos_core::event::{EndReason, Hook};
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
-use super::{Callback, Monitor, PerFlow};
+use super::{EventFilter, Monitor};
 use crate::conn::Conn;
 use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, Raising, RcvCx, SndCx, TimerCx};
 use crate::control::{Control, Socket};
-use crate::event::{EventId, Forest, UserEvent};
-use crate::program::Raised;
+use crate::event::Forest;
+use crate::program::{Gate, Program, Raised, Walk};
 use crate::sets::Member;
-use crate::table::Settings;
+use crate::table::{HandlerTable, Settings};
 use crate::timer::Armed;
-
-/// What the core tells a monitor about an event.
-pub(crate) struct Call<'a, 'b> {
-    pub(crate) cx: &'a mut FlowCx<'b>,
-    pub(crate) control: &'a mut Control,
-    pub(crate) member: Member,
-    pub(crate) side: Side,
-    pub(crate) hook: Hook,
-    pub(crate) event: EventId,
-}
-
-impl<'a, 'b> Call<'a, 'b> {
-    #[inline]
-    fn conn<At>(self, socket: &'a mut Option<Descriptor>) -> Conn<'a, 'b, At> {
-        let Self { cx, control, member, side, hook, event } = self;
-        Conn { cx, control, socket, member, side, hook, event, at: PhantomData }
-    }
-}
 
 /// A stream monitor of any state types.
 pub(crate) trait StreamMonitor {
@@ -47,16 +27,12 @@ pub(crate) trait StreamMonitor {
     fn attach(&mut self, slot: usize);
     /// The flow is gone.
     fn detach(&mut self, slot: usize);
-    /// Takes the descriptor of a flow, if one was made.
-    fn take_socket(&mut self, slot: usize) -> Option<Descriptor>;
     /// The slots of its flows.
     fn slots(&self) -> Vec<usize>;
-    /// An event happens; `reason` is that of an ERROR.
-    fn call(&mut self, handler: u32, call: Call<'_, '_>, reason: Option<ErrorReason>);
-    /// Whether an event happens whose parent does.
-    fn asks(&mut self, event: UserEvent, call: Call<'_, '_>, raised: &mut Raised) -> bool;
-    fn end(&mut self, call: Call<'_, '_>, reason: EndReason);
-    fn timer(&mut self, armed: &Armed, call: Call<'_, '_>);
+    /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does.
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, table: &HandlerTable, walk: Walk) -> Option<Walk>;
+    fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason);
+    fn timer(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, armed: &Armed);
     fn core_timer(&mut self, armed: &Armed, control: &mut Control);
     /// Whether it has callbacks for that packet without a flow.
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
@@ -89,67 +65,59 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn attach(&mut self, slot: usize) {
-        if slot >= self.flows.len() {
-            self.flows.resize_with(slot + 1, || None);
-        }
-        self.flows[slot] = Some(PerFlow { state: F::default(), socket: None });
+        self.flows.attach(slot);
     }
 
     fn detach(&mut self, slot: usize) {
-        if let Some(flow) = self.flows.get_mut(slot) {
-            flow.take();
-        }
-    }
-
-    fn take_socket(&mut self, slot: usize) -> Option<Descriptor> {
-        self.flows.get_mut(slot)?.as_mut()?.socket.take()
+        self.flows.detach(slot);
     }
 
     fn slots(&self) -> Vec<usize> {
-        self.flows.iter().enumerate().filter_map(|(slot, flow)| flow.as_ref().map(|_| slot)).collect()
+        self.flows.slots()
     }
 
-    #[inline]
-    fn call(&mut self, handler: u32, call: Call<'_, '_>, reason: Option<ErrorReason>) {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        let state = &mut self.state;
-        match &mut self.callbacks[handler as usize] {
-            Callback::Snd(callback) => callback(&mut SndCx { state, flow, conn: call.conn(socket) }),
-            Callback::Rcv(callback) => callback(&mut RcvCx { state, flow, conn: call.conn(socket) }),
-            Callback::Data(callback) => callback(&mut DataCx { state, flow, conn: call.conn(socket) }),
-            Callback::Error(callback) => {
-                if let Some(reason) = reason {
-                    callback(&mut ErrorCx { state, flow, conn: call.conn(socket), reason });
-                }
-            }
-            Callback::Timer(_) | Callback::CoreTimer(_) => {}
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, table: &HandlerTable, walk: Walk) -> Option<Walk> {
+        let flow = self.flows.at(cx.slot())?;
+        let Self { state, filters, forest, raised, snd, rcv, data, error, .. } = self;
+        if walk.is_new() {
+            raised.clear();
+        }
+        let filters = Filters { filters, forest, raised };
+        let told = ToldFlow { state, flow, filters, cx, control };
+        let program = &table.program;
+        match (told.control.told.hook, told.control.told.reason) {
+            (Hook::Snd, _) => told.walk(program, walk, snd, |callback, state, flow, conn| {
+                callback(&mut SndCx { state, flow, conn });
+            }),
+            (Hook::Rcv, _) => told.walk(program, walk, rcv, |callback, state, flow, conn| {
+                callback(&mut RcvCx { state, flow, conn });
+            }),
+            (Hook::Null, None) => told.walk(program, walk, data, |callback, state, flow, conn| {
+                callback(&mut DataCx { state, flow, conn });
+            }),
+            (Hook::Null, Some(reason)) => told.walk(program, walk, error, |callback, state, flow, conn| {
+                callback(&mut ErrorCx { state, flow, conn, reason });
+            }),
         }
     }
 
-    fn asks(&mut self, event: UserEvent, call: Call<'_, '_>, raised: &mut Raised) -> bool {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return false };
-        let Some(filter) = &mut self.filters[event.index()] else { return false };
-        let raising = Raising { forest: &self.forest, evaluated: event, raised };
-        filter(&mut FilterCx { state: &mut self.state, flow, conn: call.conn(socket), raising })
-    }
-
-    fn end(&mut self, call: Call<'_, '_>, reason: EndReason) {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        if let Some(callback) = &mut self.on_end {
-            callback(&mut EndCx { state: &mut self.state, flow, conn: call.conn(socket), reason });
+    fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason) {
+        if let (Some(flow), Some(callback)) = (self.flows.at(cx.slot()), &mut self.on_end) {
+            let state = &mut self.state;
+            run(cx, control, |conn| callback(&mut EndCx { state, flow, conn, reason }));
         }
     }
 
-    fn timer(&mut self, armed: &Armed, call: Call<'_, '_>) {
-        let Some(PerFlow { state: flow, socket }) = at(&mut self.flows, &call) else { return };
-        if let Callback::Timer(callback) = &mut self.callbacks[armed.handler as usize] {
-            let (id, missed) = (armed.id, armed.missed);
-            callback(&mut TimerCx { state: &mut self.state, flow, conn: call.conn(socket), id, missed });
+    fn timer(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, armed: &Armed) {
+        let callback = self.flow_timer.get_mut(armed.handler as usize);
+        if let (Some(flow), Some(callback)) = (self.flows.at(cx.slot()), callback) {
+            let (state, id, missed) = (&mut self.state, armed.id, armed.missed);
+            run(cx, control, |conn| callback(&mut TimerCx { state, flow, conn, id, missed }));
         }
     }
 
     fn core_timer(&mut self, armed: &Armed, control: &mut Control) {
-        if let Callback::CoreTimer(callback) = &mut self.callbacks[armed.handler as usize] {
+        if let Some(callback) = self.core_timer.get_mut(armed.handler as usize) {
             let &Armed { id, due, missed, .. } = armed;
             callback(&mut CoreTimerCx { state: &mut self.state, control, id, due, missed });
         }
@@ -164,8 +132,88 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 }
 
-/// What the monitor has of the flow at hand: there from `attach` to `detach`.
-#[inline]
-fn at<'f, F>(flows: &'f mut [Option<PerFlow<F>>], call: &Call<'_, '_>) -> Option<&'f mut PerFlow<F>> {
-    flows.get_mut(call.cx.slot())?.as_mut()
+/// Runs a callback of a flow. `None` if it panicked: then the monitor leaves the flow.
+#[inline(always)]
+fn run<'b, At, R>(
+    cx: &mut FlowCx<'b>,
+    control: &mut Control,
+    callback: impl FnOnce(Conn<'_, 'b, At>) -> R,
+) -> Option<R> {
+    let result = control.run(|control| callback(Conn::new(cx, control)));
+    if result.is_none() {
+        control.leave(control.told.member, cx.flow());
+    }
+    result
+}
+
+/// A flow that is told of events.
+struct ToldFlow<'a, 'b, S, F> {
+    state: &'a mut S,
+    flow: &'a mut F,
+    filters: Filters<'a, S, F>,
+    cx: &'a mut FlowCx<'b>,
+    control: &'a mut Control,
+}
+
+impl<'b, S, F> ToldFlow<'_, 'b, S, F> {
+    /// Walks on, with callbacks of one place, until one of them asks for something.
+    #[inline(always)]
+    fn walk<C, At>(
+        self,
+        program: &Program,
+        walk: Walk,
+        callbacks: &mut [C],
+        call: impl Fn(&mut C, &mut S, &mut F, Conn<'_, 'b, At>),
+    ) -> Option<Walk> {
+        let Self { state, flow, mut filters, cx, control } = self;
+        // By itself: what is handed on lies in memory, and is written there each time.
+        let Walk { mut events, mut at, mut end, mut happens } = walk;
+        loop {
+            while at >= end {
+                (at, end) = program.root(events.pop_pair()?);
+            }
+            let node = program.node(at);
+            control.told.event = node.event;
+            if node.gate != Gate::Open && !std::mem::take(&mut happens) {
+                happens = filters.pass(node.gate, state, flow, cx, control);
+                if !happens {
+                    at = node.skip;
+                }
+                if !control.is_idle() {
+                    return Some(Walk { events, at, end, happens });
+                }
+                if !std::mem::take(&mut happens) {
+                    continue;
+                }
+            }
+            at += 1;
+            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
+                run(cx, control, |conn| call(callback, state, flow, conn));
+                if !control.is_idle() {
+                    return Some(Walk { events, at, end, happens: false });
+                }
+            }
+        }
+    }
+}
+
+/// The filters of a monitor, and what they have raised in the walk at hand.
+struct Filters<'a, S, F> {
+    filters: &'a mut [Option<EventFilter<S, F>>],
+    forest: &'a Forest,
+    raised: &'a mut Raised,
+}
+
+impl<S, F> Filters<'_, S, F> {
+    /// Whether an event happens whose parent does.
+    fn pass(&mut self, gate: Gate, state: &mut S, flow: &mut F, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
+        let evaluated = match gate {
+            Gate::Open => return true,
+            Gate::Raised(event) => return self.raised.contains(&event),
+            Gate::Filter(event) => event,
+        };
+        let Some(filter) = &mut self.filters[evaluated.index()] else { return false };
+        let raising = Raising { forest: self.forest, evaluated, raised: self.raised };
+        run(cx, control, |conn| filter(&mut FilterCx { state, flow, conn, raising })) == Some(true)
+    }
 }

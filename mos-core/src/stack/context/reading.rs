@@ -72,8 +72,12 @@ impl FlowCx<'_> {
     }
 
     /// The bytes, seen or missing, that `reader` has not taken yet.
+    #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
+        if let Some(group) = self.only_pending(side) {
+            return self.stack.pending.group(group).len.saturating_sub(self.stack.pending.taken(group, reader));
+        }
         let (position, end, ..) = self.unread(side, reader);
         end - position
     }
@@ -89,15 +93,24 @@ impl FlowCx<'_> {
     }
 
     /// `reader` has taken `len` bytes more, or all there are.
+    #[inline]
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
-        let (position, end, origin, group) = self.unread(side, reader);
+        if let Some(group) = self.only_pending(side) {
+            let pending = &mut self.stack.pending;
+            let taken = pending.taken(group, reader).saturating_add(len).min(pending.group(group).len);
+            return pending.take(group, reader, taken);
+        }
+        self.consume_stored(side, reader, len);
+    }
+
+    #[cold]
+    fn consume_stored(&mut self, side: Side, reader: u8, len: u64) {
+        let (position, end, ..) = self.unread(side, reader);
         let position = position.saturating_add(len).min(end);
-        if self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED) {
-            if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
-                self.stack.buffers.get_mut(buffer).move_to(reader, position);
-            }
-        } else if let Some(group) = group {
-            self.stack.pending.take(group, reader, position - origin);
+        if self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED)
+            && let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer
+        {
+            self.stack.buffers.get_mut(buffer).move_to(reader, position);
         }
     }
 
@@ -184,6 +197,13 @@ impl FlowCx<'_> {
         }
         let pending = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::PENDING);
         pending.then(|| self.stack.pending.find(self.slot, side)).flatten()
+    }
+
+    /// The group that is all there is to read of a side, if no more was kept before: the usual case.
+    #[inline]
+    fn only_pending(&self, side: Side) -> Option<usize> {
+        let stored = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED);
+        if stored { None } else { self.pending_group(side) }
     }
 
     /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
