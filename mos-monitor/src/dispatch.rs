@@ -56,21 +56,20 @@ impl Monitors {
             return self.tell_on(None, cx, telling, wants);
         };
         control.now = cx.now();
-        let asked = 'asked: {
-            for seat in set.seats(telling.towards, None) {
-                let events = wants(cx, seat);
-                if !events.is_empty()
-                    && let Some(open) = &mut streams[usize::from(seat.member.index)]
-                {
-                    telling.note(control, seat.member);
-                    if let Some(walk) = open.monitor.tell(cx, control, &seat.table, Walk::new(events)) {
-                        break 'asked (seat.clone(), walk);
-                    }
-                }
-            }
-            return;
+        let mut tell = |seat: &Seat| {
+            let events = wants(cx, seat);
+            let open = streams[usize::from(seat.member.index)].as_mut().filter(|_| !events.is_empty())?;
+            telling.note(control, seat.member);
+            let walk = open.monitor.tell(cx, control, &seat.table, Walk::new(events))?;
+            Some((seat.clone(), walk))
         };
-        self.tell_on(Some(asked), cx, telling, wants);
+        let asked = match set.only() {
+            Some(only) => tell(only),
+            None => set.seats(telling.towards, None).find_map(tell),
+        };
+        if asked.is_some() {
+            self.tell_on(asked, cx, telling, wants);
+        }
     }
 
     /// The same, from the place on where a callback of a monitor has asked for something: that may change everything, but for

@@ -264,6 +264,15 @@ fn name(seats: &[Seat]) -> Name {
 }
 
 impl Set {
+    /// The only seat, if there is one: the usual case, and the cheapest.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<&Seat> {
+        match &*self.seats {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// The seats, in the order in which they stand on the wire for what comes towards `side`; with `last`, those behind it.
     #[inline]
     pub(crate) fn seats(&self, towards: Side, last: Option<Member>) -> impl Iterator<Item = &Seat> {
