@@ -138,6 +138,18 @@ impl Wanted {
         Self(hooks | buffers | rest)
     }
 
+    /// The same of a set that has only pairs of `hook`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn at(hook: Hook, events: Interest) -> Self {
+        let (bits, place) = match hook {
+            Hook::Snd => (events.0, 0),
+            Hook::Rcv => (events.0 >> Interest::RCV_SHIFT, 2),
+            Hook::Null => (0, 0),
+        };
+        Self(((bits & Interest::PKT_IN) as u8 | ((bits > Interest::PKT_IN) as u8) << 1) << place)
+    }
+
     /// Somebody may read the bytes that `side` receives.
     #[inline]
     #[must_use]

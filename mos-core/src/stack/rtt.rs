@@ -78,27 +78,22 @@ impl Stack {
         measured.or_else(|| (handshake > 0).then(|| Rtt::first(Duration::from_micros(handshake.into()))))
     }
 
-    /// A segment of the handshake from `side`: the answers tell how far away the endpoints are.
-    pub(super) fn time_handshake(&mut self, slot: u32, side: Side, segment: &Segment) {
-        let peer_resent = self.flows.spill(slot, side).retransmits > 0;
+    /// An acknowledging segment of the handshake from `side`, with or without SYN: the answers tell how far away the endpoints
+    /// are.
+    pub(super) fn time_handshake(&mut self, slot: u32, side: Side, syn: bool) {
         let (hot, cold) = self.flows.parts(slot);
-        let expected = segment.has_ack() && !segment.rst() && segment.syn() == (side == Side::Server);
-        if !expected
-            || peer_resent
-            || cold.half[side as usize].handshake_us > 0
-            || hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM)
-        {
-            return;
+        let [client, server] = [cold.half[0].handshake_us, cold.half[1].handshake_us];
+        let before = match side {
+            Side::Server if syn && server == 0 => 0,
+            Side::Client if !syn && client == 0 && server > 0 => server,
+            _ => return,
+        };
+        let passed = self.now.as_nanos().saturating_sub(cold.created.as_nanos()) / 1000;
+        let sample = u32::try_from(passed).unwrap_or(u32::MAX).saturating_sub(before).max(1);
+        let midstream = hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM);
+        if !midstream && self.flows.spill(slot, side).retransmits == 0 {
+            self.flows.cold_mut(slot).half[side as usize].handshake_us = sample;
         }
-        let mut passed = self.now.saturating_since(cold.created);
-        if side == Side::Client {
-            let server = cold.half[Side::Server as usize].handshake_us;
-            if server == 0 {
-                return;
-            }
-            passed = passed.saturating_sub(Duration::from_micros(server.into()));
-        }
-        cold.half[side as usize].handshake_us = u32::try_from(passed.as_micros()).unwrap_or(u32::MAX).max(1);
     }
 
     /// A segment from `side` passes: it may begin a measurement, and end one. `repeated`: it brings something again.

@@ -192,8 +192,8 @@ impl Stack {
                 self.raise(slot, side, Some(index), Hook::Rcv, state, burst, observer);
             }
         }
-        if self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN) {
-            self.time_handshake(slot, side, segment);
+        if self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN) && segment.has_ack() && !segment.rst() {
+            self.time_handshake(slot, side, segment.syn());
         }
         let numbers = self.as_sent(slot, segment);
         let fresh = segment.seq.ge(before.0) && self.is_fresh(slot, side, numbers, segment.seq);
@@ -235,7 +235,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> Fate {
-        if !self.flows.hot(slot).wanted.any(Wanted::of(events)) {
+        if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
         self.dropped = false;
@@ -358,6 +358,7 @@ impl Stack {
 
     /// Tells the layer above what it wants to hear of `events`.
     #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
     pub(super) fn raise<O: Observer>(
         &mut self,
         slot: u32,
@@ -368,7 +369,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) {
-        if self.flows.hot(slot).wanted.any(Wanted::of(events)) {
+        if self.flows.hot(slot).wanted.any(Wanted::at(hook, events)) {
             observer.on_events(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, hook, side, events);
         }
     }

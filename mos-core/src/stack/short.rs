@@ -201,8 +201,7 @@ impl Stack {
         receiver.slow.set(SlowFlags::RECEIVED_LAST);
         hot.last_seen = self.tick as u32;
         if half_open {
-            let segment = Segment::new(&self.packets[index], self.frame(index, burst));
-            self.time_handshake(slot, side, &segment);
+            self.time_handshake(slot, side, false);
         }
         match self.send_short(slot, side, index, sent, burst, observer) {
             Fate::Kept => {}
@@ -268,7 +267,7 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> Fate {
-        if !self.flows.hot(slot).wanted.any(Wanted::of(events)) {
+        if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
         let packet = &self.packets[index];
