@@ -91,7 +91,7 @@ flags! {
 flags! {
     /// Properties of a flow.
     FlowFlags {
-        /// Both halves are established and without holes: what comes next can go the short way.
+        /// Both halves are established: what comes next can go the short way, in a direction without holes.
         FAST = 0;
         /// The client is the higher of the two sorted endpoints.
         CLIENT_IS_HIGH = 1;
@@ -105,8 +105,7 @@ flags! {
         HALF_OPEN = 5;
         /// The flow has an entry among the extras.
         EXTRAS = 6;
-        /// Both halves are synchronized and without holes, established or closing: what comes next may well be a FIN, or the
-        /// handshake's last ACK.
+        /// Both halves are synchronized, established or closing: what comes next may well be a FIN, or the handshake's last ACK.
         IN_ORDER = 7;
     }
 }
@@ -316,6 +315,13 @@ impl Half {
 }
 
 impl Hot {
+    /// Something is missing, in one of the directions.
+    #[inline]
+    #[must_use]
+    pub fn has_hole(&self) -> bool {
+        (self.half[0].flags | self.half[1].flags).any(HalfFlags::HOLE)
+    }
+
     /// Which side sends packets with this key, if they are the flow's and nobody translates it.
     #[inline(always)]
     #[must_use]

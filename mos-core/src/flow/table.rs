@@ -155,7 +155,7 @@ impl FlowTable {
     /// Fetches the cold part of `slot` if its next packet cannot go the short way.
     #[inline]
     pub fn prefetch_cold_if_needed(&self, slot: u32) {
-        if self.hot.get(slot as usize).is_some_and(|hot| !hot.flags.any(FlowFlags::FAST)) {
+        if self.hot.get(slot as usize).is_some_and(|hot| !hot.flags.any(FlowFlags::FAST) || hot.has_hole()) {
             prefetch(&self.cold, slot as usize);
         }
     }

@@ -1,4 +1,4 @@
-//! The short way: a segment in order, on a flow whose endpoints are synchronized and without holes.
+//! The short way: a segment in order, in a direction without holes, on a flow whose endpoints are synchronized.
 //!
 //! It has the outcome of the long way ([`Stack::segment`]) and leaves out what that cannot find here: the segment is
 //! acceptable because it is the very next one, nothing it brings was there before, and it acknowledges nothing that was not
@@ -35,7 +35,7 @@ fn is_next(hot: &Hot, side: Side, packet: &Packet) -> bool {
         && packet.seq == receiver.rcv_nxt
         && end.le(receiver.edge)
         && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
-        && !receiver.flags.any(HalfFlags::BUFFERED)
+        && !receiver.flags.any(HalfFlags::HOLE | HalfFlags::BUFFERED)
         && packet.payload_len == packet.payload_captured
         && !packet.signed
         && (packet.seq.0 ^ end.0) >> SYNC_BITS == 0
@@ -218,14 +218,15 @@ impl Stack {
                 return true;
             }
         }
-        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
-        let [sender, receiver] = hot.ends(side);
+        let packet = &self.packets[index];
+        let (hot, cold) = self.flows.parts(slot);
+        let receiver = &mut hot.half[peer as usize];
         update_receiver(receiver, packet, next);
         let before = receiver.state;
         if before == TcpState::SynRcvd {
             receiver.state = TcpState::Established;
         }
-        if receiver.slow.any(SlowFlags::FIN_SENT) && sender.slow.any(SlowFlags::FIN_REACHED) && ack == sender.rcv_nxt {
+        if receiver.slow.any(SlowFlags::FIN_SENT) && ack.gt(cold.half[peer as usize].fin_seq) {
             receiver.state = receiver.state.after_ack_of_fin();
         }
         if fin {

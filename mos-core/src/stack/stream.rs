@@ -380,12 +380,12 @@ impl Stack {
             return;
         }
         let half = self.flows.hot(slot).half[side as usize];
-        if half.flags.all(HalfFlags::SYNCED | HalfFlags::HOLE) && !half.slow.any(SlowFlags::HELD) {
+        if half.flags.any(HalfFlags::SYNCED) && !half.slow.any(SlowFlags::HELD) {
             let (hot, cold) = self.flows.parts(slot);
             let mut flow = Flow { hot, cold };
-            flow.reconcile();
             let sent = flow.sent_to(side);
             if sent.gt(half.rcv_nxt) {
+                flow.reconcile();
                 let target = flow.cold(side).offset_of(sent);
                 self.skip_to(slot, side, target, None, burst, observer);
             }

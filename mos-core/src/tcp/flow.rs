@@ -230,6 +230,8 @@ impl Flow<'_> {
                 half.flags.clear(HalfFlags::HOLE);
             }
             let half = *half;
+            // What is acknowledged and missing is given up with the next acknowledgment.
+            let overdue = beyond && self.acked_to(side).is_some_and(|acked| acked.gt(half.rcv_nxt));
             // Of a client, the window is known from its ACK on: before that, the server is sent nothing the short way.
             let window = half.flags.any(HalfFlags::WINDOW) || self.state(side.other()) == TcpState::SynRcvd;
             in_order &= half.state >= TcpState::SynRcvd
@@ -238,7 +240,9 @@ impl Flow<'_> {
                 && half.slow.any(SlowFlags::ISS)
                 // Data behind a FIN may have been acknowledged.
                 && half.ack.le(half.rcv_nxt)
-                && !half.flags.any(HalfFlags::HOLE | HalfFlags::GUESSED);
+                && !overdue
+                && !half.slow.any(SlowFlags::HELD)
+                && !half.flags.any(HalfFlags::GUESSED);
         }
         let established = Side::BOTH.iter().all(|side| self.state(*side) == TcpState::Established);
         self.hot.flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);

@@ -153,8 +153,8 @@ fn accepts_reset(flow: &mut Flow<'_>, receiver: Side, segment: &Segment) -> bool
 pub fn plausible_ack(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> bool {
     let half = flow.half(sender);
     let ahead = segment.ack.distance(half.rcv_nxt);
+    // Half the circle away, before and behind are the same.
     !half.flags.any(HalfFlags::SYNCED)
-        || ahead <= 0
         || ahead.unsigned_abs() <= WIDEST_WINDOW
-            && (!half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1))
+            && (ahead <= 0 || !half.flags.any(HalfFlags::WINDOW) || segment.ack.le(half.edge + 1))
 }
