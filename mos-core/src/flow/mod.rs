@@ -1,5 +1,6 @@
 //! Flows: how they are named, where they live, and when they end by themselves.
 
+mod index;
 pub mod key;
 pub mod record;
 pub mod spill;

@@ -1,8 +1,8 @@
 //! Where flows live: a slab of slots, and a hash table that finds the slot of a packet.
 //!
-//! The table holds a 32-bit tag and a slot number; the key itself is in the slot's line. So a burst can probe first, fetch
-//! the lines, and confirm later. Room for the most slots is reserved, not touched, at the start: a flow's records never
-//! move. Only the table itself grows.
+//! The table (`TagIndex`) holds a 32-bit tag and a slot number; the key itself is in the slot's line. So a burst can probe
+//! first, fetch the lines, and confirm later. Room for the most slots is reserved, not touched, at the start: a flow's
+//! records never move. Only the table itself grows, a little with each new flow.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -10,8 +10,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use hashbrown::hash_table::HashTable;
-
+use super::index::TagIndex;
 use super::key::{FlowKey, Hasher, PacketKey};
 use super::record::{Cold, ColdHalf, Extras, FlowFlags, Half, Hot};
 use super::spill::{NO_SPILL, SpillHalf, SpillStore};
@@ -19,10 +18,6 @@ use crate::event::{Side, Wanted};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::Packet;
-
-/// Room for so many flows is in the hash table from the start. It doubles as they come: entries that are spread over far
-/// more room than they need would each cost a cache line and a page of their own.
-const FIRST_ENTRIES: usize = 1 << 13;
 
 /// The slot of no flow.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -48,18 +43,6 @@ impl FlowId {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    tag: u32,
-    slot: u32,
-}
-
-/// The table wants 64 bits; a rehash must be able to make the same ones from the stored tag alone.
-#[inline]
-fn spread(tag: u32) -> u64 {
-    u64::from(tag) << 32 | u64::from(tag)
-}
-
 /// An IPv6 address, in two halves, and a port. (Of a short array of numbers, zeroed memory can be had untouched.)
 type EndpointV6 = [u64; 3];
 
@@ -73,7 +56,7 @@ fn endpoint_v6(address: [u8; 16], port: u16) -> EndpointV6 {
 #[derive(Debug)]
 pub struct FlowTable {
     hasher: Hasher,
-    entries: HashTable<Entry>,
+    index: TagIndex,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     /// Client and server of IPv6 flows. Zeroed memory that is never written costs nothing.
@@ -94,7 +77,7 @@ impl FlowTable {
         let slots = max_flows + crate::packet::MAX_BURST;
         Self {
             hasher,
-            entries: HashTable::with_capacity(max_flows.min(FIRST_ENTRIES)),
+            index: TagIndex::new(max_flows),
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
             v6: vec![[[0; 3]; 2]; slots],
@@ -130,14 +113,17 @@ impl FlowTable {
         self.hot.len()
     }
 
+    /// Fetches the line of the index where `tag` is looked for.
+    #[inline]
+    pub fn prefetch_tag(&self, tag: u32) {
+        self.index.prefetch(tag);
+    }
+
     /// The first slot whose tag equals; it may be another flow's: the caller confirms with [`Self::confirm`].
     #[inline]
     #[must_use]
     pub fn probe(&self, tag: u32) -> u32 {
-        match self.entries.find(spread(tag), |entry| entry.tag == tag) {
-            Some(entry) => entry.slot,
-            None => NO_SLOT,
-        }
+        self.index.find(tag, |_| true)
     }
 
     /// Fetches the line of `slot`.
@@ -152,12 +138,15 @@ impl FlowTable {
         prefetch(&self.v6, slot as usize);
     }
 
-    /// Fetches the cold part of `slot` if its next packet cannot go the short way.
+    /// Fetches the cold part of `slot` if its next packet cannot go the short way; true if so.
     #[inline]
-    pub fn prefetch_cold_if_needed(&self, slot: u32) {
-        if self.hot.get(slot as usize).is_some_and(|hot| !hot.flags.any(FlowFlags::FAST) || hot.has_hole()) {
+    pub fn prefetch_cold_if_needed(&self, slot: u32) -> bool {
+        let short = |hot: &Hot| hot.flags.any(FlowFlags::FAST) && !hot.has_hole();
+        let needed = self.hot.get(slot as usize).is_some_and(|hot| !short(hot));
+        if needed {
             prefetch(&self.cold, slot as usize);
         }
+        needed
     }
 
     /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones. An IPv6 key is a digest:
@@ -185,11 +174,7 @@ impl FlowTable {
     /// The slot of this packet's flow, or [`NO_SLOT`].
     #[must_use]
     pub fn find(&self, key: &PacketKey, packet: &Packet, frame: &[u8]) -> u32 {
-        let found = self.entries.find(spread(key.tag), |entry| {
-            entry.tag == key.tag
-                && (self.confirm(entry.slot, key, packet, frame) || self.is_server_key(entry.slot, key.key))
-        });
-        found.map_or(NO_SLOT, |entry| entry.slot)
+        self.index.find(key.tag, |slot| self.confirm(slot, key, packet, frame) || self.is_server_key(slot, key.key))
     }
 
     /// An IPv6 key is a digest; and under the client's key of a translated flow only the client sends.
@@ -258,7 +243,7 @@ impl FlowTable {
             self.hot[slot as usize] = hot;
             self.cold[slot as usize] = cold;
         }
-        self.entries.insert_unique(spread(key.tag), Entry { tag: key.tag, slot }, |entry| spread(entry.tag));
+        self.index.insert(key.tag, slot);
         self.live += 1;
         slot
     }
@@ -269,32 +254,26 @@ impl FlowTable {
         self.remove_server_key(slot);
         self.hot[slot as usize].flags.set(FlowFlags::TRANSLATED);
         self.extras_mut(slot).server_key = Some((key.key, key.tag));
-        self.entries.insert_unique(spread(key.tag), Entry { tag: key.tag, slot }, |entry| spread(entry.tag));
+        self.index.insert(key.tag, slot);
     }
 
     fn remove_server_key(&mut self, slot: u32) {
         let key = self.extras.get_mut(&slot).and_then(|extras| extras.server_key.take());
         if let Some((_, tag)) = key {
-            self.remove_entry(tag, slot);
+            self.index.remove(tag, slot);
         }
     }
 
     /// The flow in `slot` is found no more. Its records stay readable until [`Self::recycle`].
     pub fn remove(&mut self, slot: u32) {
         let key = self.hot[slot as usize].key;
-        self.remove_entry(self.hasher.tag(key), slot);
+        self.index.remove(self.hasher.tag(key), slot);
         if self.hot[slot as usize].flags.any(FlowFlags::EXTRAS) {
             self.remove_server_key(slot);
             self.extras.remove(&slot);
         }
         self.hot[slot as usize].key = key.closed();
         self.live -= 1;
-    }
-
-    fn remove_entry(&mut self, tag: u32, slot: u32) {
-        if let Ok(entry) = self.entries.find_entry(spread(tag), |entry| entry.slot == slot && entry.tag == tag) {
-            entry.remove();
-        }
     }
 
     /// Gives the slot of a removed flow to the next one.

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
+use crate::prefetch::prefetch;
+
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
 /// Six levels of 64 slots reach 2^36 ms, farther than any timer.
@@ -83,6 +85,12 @@ impl TimerWheel {
     #[must_use]
     pub fn armed(&self) -> usize {
         self.armed
+    }
+
+    /// Fetches the line of timer `id`.
+    #[inline]
+    pub fn prefetch(&self, id: u32) {
+        prefetch(&self.nodes, id as usize);
     }
 
     /// When timer `id` is due; `u64::MAX` if it is not armed.

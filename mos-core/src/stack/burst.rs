@@ -38,8 +38,11 @@ impl Stack {
         }
         for index in 0..count {
             // The line of a flow a little ahead has arrived by now, and tells whether its cold part will be needed too.
-            if index + AHEAD < count && self.packets[index + AHEAD].kind == PacketKind::Tcp {
-                self.flows.prefetch_cold_if_needed(self.slots[index + AHEAD]);
+            if index + AHEAD < count
+                && self.packets[index + AHEAD].kind == PacketKind::Tcp
+                && self.flows.prefetch_cold_if_needed(self.slots[index + AHEAD])
+            {
+                self.timers.prefetch(self.slots[index + AHEAD]);
             }
             self.move_to(burst.frames[index].timestamp, burst, observer);
             if self.packets[index].kind == PacketKind::Tcp && !observer.wants_packets() {
@@ -70,11 +73,13 @@ impl Stack {
                 && let Some(endpoints) = decode_usual(packet, frame, meta.wire_len)
             {
                 *key = self.hasher.key_v4(endpoints);
+                self.flows.prefetch_tag(key.tag);
                 continue;
             }
             decode_into(packet, frame, meta.wire_len, meta.link);
             if packet.kind == PacketKind::Tcp {
                 *key = self.hasher.key(packet, frame);
+                self.flows.prefetch_tag(key.tag);
             }
         }
         bytes
