@@ -77,7 +77,8 @@ pub enum EndReason {
     Fin,
     /// A valid reset.
     Rst,
-    /// No packet came for the time its state allows.
+    /// No packet came for the time its state allows. The event has the time of that moment, or of the next packets if very many
+    /// flows ended at once.
     Timeout,
     /// Its endpoints began another connection.
     Reuse,

@@ -10,7 +10,6 @@ use super::table::NO_SLOT;
 use crate::prefetch::prefetch;
 
 const ENTRIES: usize = 7;
-const PASSED: usize = ENTRIES;
 /// So many buckets are there from the start. Entries that are spread over far more room than they need would each cost a
 /// cache line and a page of their own.
 const FIRST_BUCKETS: usize = 1 << 10;
@@ -23,9 +22,9 @@ const MOVES: usize = 4;
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 struct Bucket {
-    /// The tags; behind them, at [`PASSED`], how many entries found no room here, nor before, and lie in a later bucket. Eight
-    /// words are compared as fast as one.
-    tags: [u32; ENTRIES + 1],
+    tags: [u32; ENTRIES],
+    /// Entries that found no room here, nor anywhere before, and lie in a later bucket.
+    passed: u32,
     /// [`NO_SLOT`] where no entry is.
     slots: [u32; ENTRIES],
     /// Entries in use, one bit each.
@@ -35,14 +34,7 @@ struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    const EMPTY: Self = Self { tags: [0; ENTRIES + 1], slots: [NO_SLOT; ENTRIES], used: 0 };
-
-    /// Where this tag stands, eight bits each; an entry that is not in use may have it, too.
-    #[inline]
-    fn matching(&self, tag: u32) -> u64 {
-        let equal = self.tags.map(|other| if other == tag { u8::MAX } else { 0 });
-        u64::from_le_bytes(equal) & (u64::MAX >> 8)
-    }
+    const EMPTY: Self = Self { tags: [0; ENTRIES], passed: 0, slots: [NO_SLOT; ENTRIES], used: 0 };
 
     #[inline]
     fn free_entry(&self) -> Option<usize> {
@@ -80,15 +72,13 @@ impl Buckets {
         let mut at = self.home(tag);
         for _ in 0..self.count {
             let bucket = self.buckets.get(at)?;
-            let mut matching = bucket.matching(tag);
-            while matching != 0 {
-                let entry = matching.trailing_zeros() as usize / 8;
-                if bucket.slots[entry] != NO_SLOT && is_it(bucket.slots[entry]) {
+            for entry in 0..ENTRIES {
+                let slot = bucket.slots[entry];
+                if bucket.tags[entry] == tag && slot != NO_SLOT && is_it(slot) {
                     return Some((at, entry));
                 }
-                matching &= !(0xff << (entry * 8));
             }
-            if bucket.tags[PASSED] == 0 {
+            if bucket.passed == 0 {
                 return None;
             }
             at = self.after(at);
@@ -109,7 +99,7 @@ impl Buckets {
                 bucket.used |= 1 << entry;
                 return;
             }
-            bucket.tags[PASSED] += 1;
+            bucket.passed += 1;
             at = self.after(at);
         }
     }
@@ -118,7 +108,7 @@ impl Buckets {
     fn take(&mut self, home: usize, bucket: usize, entry: usize) -> u32 {
         let mut at = home;
         while at != bucket {
-            self.buckets[at].tags[PASSED] -= 1;
+            self.buckets[at].passed -= 1;
             at = self.after(at);
         }
         let bucket = &mut self.buckets[bucket];
@@ -203,7 +193,7 @@ impl TagIndex {
         for _ in 0..old.count {
             let Some(bucket) = old.buckets.get(at) else { break };
             // What belongs here and lies behind may be moved away, and nobody counts as passing any more.
-            let passed = bucket.tags[PASSED];
+            let passed = bucket.passed;
             let mut used = bucket.used;
             while used != 0 {
                 let entry = used.trailing_zeros() as usize;
@@ -262,7 +252,7 @@ mod tests {
                 index.remove(tag, slot);
             }
             for table in [&index.buckets, &index.old] {
-                prop_assert!(table.buckets.iter().all(|bucket| bucket.used == 0 && bucket.tags[PASSED] == 0));
+                prop_assert!(table.buckets.iter().all(|bucket| bucket.used == 0 && bucket.passed == 0));
             }
         }
     }

@@ -43,14 +43,8 @@ impl FlowId {
     }
 }
 
-/// An IPv6 address, in two halves, and a port. (Of a short array of numbers, zeroed memory can be had untouched.)
-type EndpointV6 = [u64; 3];
-
-#[inline]
-fn endpoint_v6(address: [u8; 16], port: u16) -> EndpointV6 {
-    let address = u128::from_be_bytes(address);
-    [(address >> 64) as u64, address as u64, port.into()]
-}
+/// An IPv6 address and a port. Of plain tuples and short arrays the allocator gives zeroed memory that is not touched.
+type EndpointV6 = ([u8; 16], u16);
 
 /// All flows of one core.
 #[derive(Debug)]
@@ -80,7 +74,7 @@ impl FlowTable {
             index: TagIndex::new(max_flows),
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
-            v6: vec![[[0; 3]; 2]; slots],
+            v6: vec![[([0; 16], 0); 2]; slots],
             spills: SpillStore::new(slots),
             extras: BTreeMap::new(),
             free: Vec::new(),
@@ -194,8 +188,8 @@ impl FlowTable {
             (source, destination) = (1, 0);
         }
         let endpoints = &self.v6[slot as usize];
-        endpoints[source] == endpoint_v6(packet.src_v6(frame), packet.src_port)
-            && endpoints[destination] == endpoint_v6(packet.dst_v6(frame), packet.dst_port)
+        endpoints[source] == (packet.src_v6(frame), packet.src_port)
+            && endpoints[destination] == (packet.dst_v6(frame), packet.dst_port)
     }
 
     fn is_server_key(&self, slot: u32, key: FlowKey) -> bool {
@@ -232,8 +226,8 @@ impl FlowTable {
         let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, table: 0, wanted: Wanted::NONE, flags };
         let cold = Cold { created, half: [ColdHalf::NEW; 2], generation, spill: NO_SPILL };
         if key.key.is_v6() {
-            let source = endpoint_v6(packet.src_v6(frame), packet.src_port);
-            let destination = endpoint_v6(packet.dst_v6(frame), packet.dst_port);
+            let source = (packet.src_v6(frame), packet.src_port);
+            let destination = (packet.dst_v6(frame), packet.dst_port);
             self.v6[slot as usize] = if client_sent { [source, destination] } else { [destination, source] };
         }
         if slot as usize == self.hot.len() {
