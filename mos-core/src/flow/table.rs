@@ -345,9 +345,7 @@ impl FlowTable {
             let high = (side == Side::Client) == hot.flags.any(FlowFlags::CLIENT_IS_HIGH);
             return hot.key.endpoint_v4(high).into();
         }
-        let [high, low, port] = self.v6[slot as usize][side as usize];
-        let address = u128::from(high) << 64 | u128::from(low);
-        SocketAddr::new(IpAddr::from(address.to_be_bytes()), port as u16)
+        self.v6[slot as usize][side as usize].into()
     }
 
     /// The flow in `slot`, by its lasting name.
