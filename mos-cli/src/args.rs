@@ -12,8 +12,13 @@ use mos_core::packet::MAX_BURST;
 use mos_core::runtime::Run;
 use mos_samples::flowlog;
 
+use crate::bench::Load;
+
 /// How long flows in their handshake, and flows that are closing, may be silent.
 const BRIEF_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The most connections that a core can be told to follow.
+const MAX_FLOWS: u32 = 1 << 24;
 
 /// Flow monitoring for middleboxes: both endpoints of every TCP connection, exact streams, events.
 #[derive(Debug, Parser)]
@@ -84,19 +89,27 @@ pub(crate) struct ReplayArgs {
     pub(crate) checksum: ChecksumName,
 }
 
-/// Measure the stack on a capture file, held in memory.
+/// Measure the stack on traffic that is held in memory: a capture file, or made up.
 ///
-/// Every run begins with an empty stack and takes the whole file on one core. Measured is the CPU time of the processing,
-/// with the end of all flows; not that of reading the file.
+/// Every run begins with an empty stack. Measured is the CPU time of the processing, with the end of all flows (but of
+/// --flows, where it would only blur what a packet costs); not that of reading the file or of making up the traffic. What is
+/// made up is the same each time.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// The capture file
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 
-    /// What is monitored
+    /// How many packets are made up: of --flows, once the flows are open [default: 4M]; of --churn in all [default: 1M]
+    #[arg(long, value_name = "N", value_parser = count, conflicts_with = "file")]
+    pub(crate) packets: Option<u32>,
+
+    /// What is done with the packets
     #[arg(long, value_enum, default_value_t = Load::Track)]
     pub(crate) monitor: Load,
+
+    /// Measure so many processors at a time, each with its share of the flows; and one that takes all shares in turn
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) cores: u16,
 
     /// How often
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -108,6 +121,24 @@ pub(crate) struct BenchArgs {
     /// What to do about wrong checksums. Trust, unless told otherwise: network cards verify them for live traffic
     #[arg(long, value_enum, default_value_t = ChecksumName::Trust)]
     pub(crate) checksum: ChecksumName,
+}
+
+/// Where the packets of a benchmark come from.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct SourceArgs {
+    /// A capture file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// So many live flows (10k, 1M): packets of any of them, in either direction, half of them pure acknowledgments, half
+    /// with 4 bytes. Their handshakes are measured apart
+    #[arg(long, value_name = "N", value_parser = flows)]
+    pub(crate) flows: Option<u32>,
+
+    /// So many flows at a time that begin, exchange a few bytes and close: 17 packets each, six of which open and close it
+    #[arg(long, value_name = "N", value_parser = flows)]
+    pub(crate) churn: Option<u32>,
 }
 
 /// What both commands let the user say about the stack.
@@ -123,8 +154,8 @@ pub(crate) struct StackArgs {
     pub(crate) midstream: bool,
 
     /// The most connections at a time on each core; beyond it the oldest go
-    #[arg(long, value_name = "N", default_value_t = 1 << 20, 
-          value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    #[arg(long, value_name = "N", default_value_t = 1 << 20,
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_FLOWS)))]
     pub(crate) max_flows: u32,
 
     /// The most bytes kept of one direction of a connection while earlier ones are missing or nobody has read them. What is
@@ -171,15 +202,27 @@ pub(crate) enum ChecksumName {
     Auto,
 }
 
-/// What a benchmark has monitored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Load {
-    /// Connections and their states, without their bytes
-    Track,
-    /// The bytes of both directions, in order
-    Stream,
-    /// Every packet, without connections
-    Raw,
+/// A number of things: `500`, `10k`, `4M`.
+fn count(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.as_bytes() {
+        [.., b'k' | b'K'] => (&text[..text.len() - 1], 1_000),
+        [.., b'm' | b'M'] => (&text[..text.len() - 1], 1_000_000),
+        _ => (text, 1),
+    };
+    // A sign is no digit, though the parser would take one.
+    let number = digits.parse().ok().filter(|_| digits.as_bytes()[0].is_ascii_digit());
+    match number.and_then(|number: u32| number.checked_mul(unit)) {
+        Some(count @ 1..) => Ok(count),
+        _ => Err("not a number from 1 to 4294967295, such as 500, 10k or 4M".to_owned()),
+    }
+}
+
+/// A number of flows that a stack has room for.
+fn flows(text: &str) -> Result<u32, String> {
+    match count(text)? {
+        flows @ ..=MAX_FLOWS => Ok(flows),
+        _ => Err(format!("at most {MAX_FLOWS} flows at a time")),
+    }
 }
 
 impl From<FormatName> for flowlog::Format {
@@ -225,6 +268,14 @@ impl StackArgs {
     }
 }
 
+/// Ends the program, as for any other mistake on the command line.
+fn refuse(subcommand: &str, mistake: &str) -> ! {
+    let mut command = Args::command();
+    command.build();
+    let subcommand = command.find_subcommand_mut(subcommand).expect("this is what is being run");
+    subcommand.error(ErrorKind::ArgumentConflict, mistake).exit()
+}
+
 impl ReplayArgs {
     /// Ends the program, as for any other mistake on the command line, if options do not go together.
     pub(crate) fn check(&self) {
@@ -244,10 +295,7 @@ impl ReplayArgs {
             _ if self.digest => "--digest is for --monitor flowlog",
             _ => return,
         };
-        let mut command = Args::command();
-        command.build();
-        let replay = command.find_subcommand_mut("replay").expect("this is what is being run");
-        replay.error(ErrorKind::ArgumentConflict, mistake).exit()
+        refuse("replay", mistake)
     }
 
     /// What each stack is told.
@@ -262,9 +310,29 @@ impl ReplayArgs {
 }
 
 impl BenchArgs {
-    /// What the stack is told.
+    /// Ends the program, as for any other mistake on the command line, if options do not go together.
+    pub(crate) fn check(&self) {
+        if let Some(mistake) = self.mistake() {
+            refuse("bench", mistake);
+        }
+    }
+
+    fn mistake(&self) -> Option<&'static str> {
+        let has_stack = !matches!(self.monitor, Load::Decode | Load::Copy);
+        (!has_stack && self.checksum != ChecksumName::Trust)
+            .then_some("--checksum: --monitor decode and copy have no stack, and look at none")
+    }
+
+    /// What each stack is told. It has room for all flows that are made up.
     pub(crate) fn config(&self) -> Config {
-        self.stack.config(self.checksum, Duration::from_secs(3600))
+        let config = self.stack.config(self.checksum, Duration::from_secs(3600));
+        let flows = self.source.flows.or(self.source.churn).unwrap_or(0) as usize;
+        Config { max_flows: config.max_flows.max(flows), ..config }
+    }
+
+    /// The seed of what is made up: it need not surprise anybody.
+    pub(crate) fn traffic_seed(&self) -> u64 {
+        self.stack.seed.unwrap_or(1)
     }
 }
 
@@ -275,5 +343,43 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn counts_have_units() {
+        for (text, expected) in [("1", 1), ("500", 500), ("10k", 10_000), ("100K", 100_000), ("4M", 4_000_000)] {
+            assert_eq!(count(text), Ok(expected), "{text}");
+        }
+        for text in ["", "k", "0", "0M", "-1", "+1", "1G", "1.5M", "1 k", "5000M", "10kk", "ä", "1ä"] {
+            assert!(count(text).is_err(), "{text}");
+        }
+        assert_eq!(flows("16M"), Ok(16_000_000));
+        assert!(flows("17M").unwrap_err().contains("16777216"));
+    }
+
+    #[test]
+    fn a_benchmark_has_one_source() {
+        let parse = |line: &str| Args::try_parse_from(["mos", "bench"].into_iter().chain(line.split_whitespace()));
+        for right in ["a.pcap", "--flows 1k", "--churn 10 --packets 1M", "--flows 1M --packets 5k --cores 2"] {
+            assert!(parse(right).is_ok(), "{right}");
+        }
+        for wrong in
+            ["", "a.pcap --flows 1k", "--flows 1k --churn 10", "a.pcap --packets 5", "--flows many", "--cores 0 f"]
+        {
+            let error = parse(wrong).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn without_a_stack_there_are_no_checksums() {
+        let mistake = |line: &str| {
+            let args = Args::try_parse_from(["mos", "bench", "f"].into_iter().chain(line.split_whitespace())).unwrap();
+            let Command::Bench(args) = args.command else { panic!("another command: {line}") };
+            args.mistake()
+        };
+        assert_eq!(mistake("--monitor track --checksum verify"), None);
+        assert_eq!(mistake("--monitor copy"), None);
+        assert!(mistake("--monitor decode --checksum verify").is_some());
     }
 }

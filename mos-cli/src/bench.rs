@@ -1,148 +1,175 @@
-//! `mos bench`: what a packet costs, without the file it comes from.
+//! `mos bench`: what a packet costs, without the device or the file it comes from.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `load`, `engine` | what is done with packets; what does it: `monitors` on a stack, or a `floor` without one |
+//! | `trace` | frames in memory |
+//! | `conversation`, `churn`, `live` | a connection that is made up; traces of many that come and go; many that stay |
+//! | `share`, `traffic` | a core's share of the flows; all that it is given, chunk by chunk |
+//! | `measurement`, `run` | one core's run; a run on all cores |
+//! | `counts`, `speed` | what was seen, and in which time |
+//! | `processors`, `memory`, `dice` | what they are |
 
-use std::io::{self, Write};
-use std::time::Duration;
+mod churn;
+mod conversation;
+mod counts;
+mod dice;
+mod engine;
+mod floor;
+mod live;
+mod load;
+mod measurement;
+mod memory;
+mod monitors;
+mod processors;
+mod run;
+mod share;
+mod speed;
+mod trace;
+mod traffic;
 
-use mos_monitor::{Core, Event, Monitor, RawMonitor};
-use rustix::time::{ClockId, clock_gettime};
+#[cfg(test)]
+mod tests;
 
-use crate::args::{BenchArgs, ChecksumName, Load};
-use crate::trace::Trace;
+pub use churn::churn;
+pub use counts::Counts;
+pub use engine::Engine;
+pub use load::Load;
+pub use trace::Trace;
 
-/// What one run came to.
-#[derive(Clone, Copy, Debug)]
-struct Measurement {
-    cpu: Duration,
-    /// Flows that were alive at the end of the trace.
-    live: usize,
-    flows: u64,
-    /// Bytes of the streams that were delivered.
-    delivered: u64,
-}
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::args::{BenchArgs, ChecksumName, SourceArgs};
+use churn::share_of_churn;
+use conversation::Conversation;
+use dice::Dice;
+use live::LiveFlows;
+use measurement::Task;
+use run::Run;
+use share::Share;
+use speed::Speed;
+use traffic::Traffic;
+
+/// Packets of `--flows` after the handshakes.
+const LIVE_PACKETS: u32 = 4_000_000;
+
+/// Packets of `--churn`.
+const CHURN_PACKETS: u32 = 1_000_000;
+
+/// What a live flow takes, with what is kept to make up its packets. Rather too much.
+const FLOW_BYTES: u64 = 512;
+
+/// What a frame of a trace takes that was made up: two cache lines at the most, and where it lies.
+const FRAME_BYTES: u64 = 192;
 
 /// Measures, and prints every run and their median.
-pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<bool> {
-    let mut trace = Trace::load(&args.file)?;
-    anyhow::ensure!(trace.packets() > 0, "{}: nothing to measure: there are no frames in it", args.file.display());
-    let mut out = io::stdout().lock();
+pub(crate) fn run(args: &BenchArgs, out: &mut impl Write) -> anyhow::Result<bool> {
+    args.check();
+    let processors = if args.cores > 1 { processors::processors(args.cores.into())? } else { Vec::new() };
+    let mut traffics = introduce(args, out)?;
     writeln!(
         out,
-        "{}: {} packets, {} bytes on the wire, {} MiB in memory",
-        args.file.display(),
-        trace.packets(),
-        trace.wire_bytes(),
-        trace.memory_bytes() >> 20
-    )?;
-    writeln!(
-        out,
-        "monitor {}, bursts of {}, checksums {}, one core, CPU time",
-        name(args.monitor),
+        "monitor {}, bursts of {}, checksums {}, {}, CPU time",
+        args.monitor.description(),
         args.stack.burst,
         match args.checksum {
             ChecksumName::Verify => "verified",
             ChecksumName::Trust => "trusted: not looked at",
             ChecksumName::Auto => "verified, unless the sender never had a right one",
-        }
+        },
+        if args.cores == 1 { "one core".to_owned() } else { format!("{} cores", args.cores) }
     )?;
     let mut runs = Vec::new();
     for number in 1..=args.runs {
-        let measurement = measure(&mut trace, args);
-        writeln!(out, "{:>7}: {}", format!("run {number}"), speed(measurement.cpu, &trace))?;
-        runs.push(measurement);
+        let task = Task { load: args.monitor, burst: args.stack.burst.into(), config: args.config() };
+        let run = match &mut traffics[..] {
+            [traffic] => Run::alone(traffic, &task),
+            traffics => Run::together(traffics, &task, &processors),
+        };
+        run.check(&task)?;
+        print(&format!("run {number}"), &run, out)?;
+        runs.push(run);
     }
-    runs.sort_by_key(|measurement| measurement.cpu);
-    writeln!(out, "{:>7}: {}", "median", speed(runs[runs.len() / 2].cpu, &trace))?;
-    let Measurement { live, flows, delivered, .. } = runs[0];
-    writeln!(out, "flows {flows}, of them alive at the end {live}; stream bytes delivered {delivered}")?;
-    if let Some(peak) = peak_memory_kib() {
-        writeln!(out, "peak memory {} MiB, of which the trace {} MiB", peak >> 10, trace.memory_bytes() >> 20)?;
+    runs.sort_by(|a, b| b.speed().packets.total_cmp(&a.speed().packets));
+    let median = &runs[runs.len() / 2];
+    print("median", median, out)?;
+    if let Some(in_turn) = median.speed_in_turn() {
+        for (number, core) in median.cores.iter().enumerate() {
+            writeln!(out, "{:>7}: {}", format!("core {number}"), core.speed())?;
+        }
+        writeln!(out, "in turn: {in_turn}, one core with all shares")?;
     }
+    conclude(median, &traffics, out)?;
     Ok(true)
 }
 
-fn name(load: Load) -> &'static str {
-    match load {
-        Load::Track => "track (CONN_START, TCP_STATE_CHANGE, CONN_END at both hooks; no buffers)",
-        Load::Stream => "stream (NEW_DATA both ways, all of it consumed)",
-        Load::Raw => "raw (PKT_IN, no flows)",
-    }
-}
-
-/// One run over the whole trace. To build and to drop the core is not part of it.
-fn measure(trace: &mut Trace, args: &BenchArgs) -> Measurement {
-    let mut core = Core::new(args.config());
-    let delivered = open(&mut core, args.monitor);
-    let start = cpu_time();
-    trace.each_burst(args.stack.burst.into(), |burst| {
-        core.process(burst);
-    });
-    let processed = cpu_time();
-    let live = core.stack().live_flows();
-    let before_end = cpu_time();
-    core.shutdown();
-    let end = cpu_time();
-    Measurement {
-        cpu: processed.saturating_sub(start) + end.saturating_sub(before_end),
-        live,
-        flows: core.stats().flows,
-        delivered: delivered(&core),
-    }
-}
-
-/// Opens the monitor, and returns how to ask it for the bytes it was delivered.
-fn open(core: &mut Core, load: Load) -> impl Fn(&Core) -> u64 + use<> {
-    let socket = match load {
-        Load::Track => core.open(track()),
-        Load::Stream => core.open(stream()),
-        Load::Raw => core.open_raw(RawMonitor::new("raw", Count::default()).on_packet(|cx| cx.state.packets += 1)),
+/// Makes up or loads what each core is given, and says what it is.
+fn introduce(args: &BenchArgs, out: &mut impl Write) -> anyhow::Result<Vec<Traffic>> {
+    let cores = usize::from(args.cores);
+    let shares = (0..cores).map(|core| Share::of(core, cores));
+    let seed = args.traffic_seed();
+    let traffics: Vec<_> = match args.source {
+        SourceArgs { flows: Some(flows), .. } => {
+            let packets = args.packets.unwrap_or(LIVE_PACKETS);
+            memory::ensure(u64::from(flows) * FLOW_BYTES, &format!("--flows {flows}"))?;
+            writeln!(out, "{flows} live flows, each begun by a handshake; then {packets} packets of any of them")?;
+            return Ok(shares.map(|share| Traffic::Live(LiveFlows::new(flows, packets, seed, share))).collect());
+        }
+        SourceArgs { churn: Some(live), .. } => {
+            let packets = args.packets.unwrap_or(CHURN_PACKETS);
+            let bytes = u64::from(packets) * FRAME_BYTES + u64::from(live) * FLOW_BYTES;
+            memory::ensure(bytes, &format!("--churn {live} --packets {packets}"))?;
+            write!(out, "short flows, {live} at a time: ")?;
+            let churn = |share| share_of_churn(live, packets, seed, share);
+            shares.map(churn).map(|(trace, counts)| Traffic::trace(trace, Some(counts))).collect()
+        }
+        SourceArgs { ref file, .. } => {
+            let path = file.as_ref().context("neither a file nor flows to measure")?;
+            let trace = Trace::load(path)?;
+            anyhow::ensure!(trace.packets() > 0, "{}: nothing to measure: there are no frames in it", path.display());
+            write!(out, "{}: ", path.display())?;
+            match cores {
+                1 => vec![Traffic::trace(trace, None)],
+                _ => shares.map(|share| Traffic::trace(trace.part(share), None)).collect(),
+            }
+        }
     };
-    let socket = socket.expect("a new core has room for a monitor");
-    move |core| core.state::<Count>(socket).map_or(0, |count| count.bytes)
+    let traces = || traffics.iter().filter_map(Traffic::as_trace);
+    writeln!(
+        out,
+        "{} packets, {} bytes on the wire, {} MiB in memory",
+        traces().map(Trace::packets).sum::<usize>(),
+        traces().map(Trace::wire_bytes).sum::<u64>(),
+        traces().map(Trace::memory_bytes).sum::<usize>() >> 20
+    )?;
+    Ok(traffics)
 }
 
-/// What the monitors count, so that their work is not optimised away.
-#[derive(Debug, Default)]
-struct Count {
-    packets: u64,
-    events: u64,
-    bytes: u64,
+fn print(name: &str, run: &Run, out: &mut impl Write) -> anyhow::Result<()> {
+    write!(out, "{name:>7}: {}", run.speed())?;
+    if let Some(in_turn) = run.speed_in_turn() {
+        write!(out, " x {:.2} of one core", run.speed().packets / in_turn.packets)?;
+    }
+    if let Some(nanos) = run.nanos_per_new_flow() {
+        write!(out, " {nanos:8.1} ns/new flow")?;
+    }
+    writeln!(out)?;
+    Ok(())
 }
 
-fn track() -> Monitor<Count, ()> {
-    let monitor = Monitor::new("track", Count::default()).without_buffers();
-    [Event::ConnStart, Event::TcpStateChange, Event::ConnEnd].into_iter().fold(monitor, |monitor, event| {
-        monitor.on_snd(event, |cx| cx.state.events += 1).on_rcv(event, |cx| cx.state.events += 1)
-    })
-}
-
-fn stream() -> Monitor<Count, ()> {
-    Monitor::new("stream", Count::default()).on_new_data(|cx| {
-        let side = cx.conn.side();
-        cx.state.bytes += cx.conn.unread_len(side);
-        cx.conn.consume_all();
-    })
-}
-
-fn speed(cpu: Duration, trace: &Trace) -> String {
-    let seconds = cpu.as_secs_f64().max(f64::MIN_POSITIVE);
-    let packets = trace.packets() as f64;
-    format!(
-        "{:8.1} ns/packet {:8.3} Mpps {:8.3} Gbit/s",
-        seconds * 1e9 / packets,
-        packets / seconds / 1e6,
-        trace.wire_bytes() as f64 * 8.0 / seconds / 1e9
-    )
-}
-
-/// The time that this thread has had on a processor.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-}
-
-/// The most memory that this process ever had, where the system tells.
-fn peak_memory_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+fn conclude(run: &Run, traffics: &[Traffic], out: &mut impl Write) -> anyhow::Result<()> {
+    let counts = run.counts();
+    let live: usize = run.cores.iter().map(|core| core.live).sum();
+    write!(out, "flows {}, of them alive at the end {live}; stream bytes delivered {}", counts.flows, counts.bytes)?;
+    match run.flows_per_second() {
+        Some(speed) => writeln!(out, "; {speed:.0} flows/s")?,
+        None => writeln!(out)?,
+    }
+    if let Some(peak) = memory::peak_kib() {
+        let traces: usize = traffics.iter().map(Traffic::memory_bytes).sum();
+        writeln!(out, "peak memory {} MiB, of which the trace {} MiB", peak >> 10, traces >> 20)?;
+    }
+    Ok(())
 }

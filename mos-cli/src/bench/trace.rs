@@ -1,10 +1,13 @@
-//! A capture file in memory, laid out once and read many times.
+//! Frames in memory, laid out once and read many times.
 
 use std::path::Path;
 
 use anyhow::Context;
 use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
-use mos_core::packet::{Burst, FrameMeta};
+use mos_core::packet::{Burst, FrameMeta, LinkType};
+use mos_core::time::Timestamp;
+
+use super::Share;
 
 /// Every frame starts at a multiple of this address: a cache line, as in the buffers of a network card.
 const FRAME_ALIGNMENT: usize = 64;
@@ -12,9 +15,9 @@ const FRAME_ALIGNMENT: usize = 64;
 /// The frames asked of the file at a time.
 const BATCH_FRAMES: usize = 1024;
 
-/// All frames of a file, one after the other.
-#[derive(Debug)]
-pub(crate) struct Trace {
+/// Frames, one after the other.
+#[derive(Debug, Default)]
+pub struct Trace {
     memory: Vec<u8>,
     frames: Vec<FrameMeta>,
 }
@@ -23,7 +26,7 @@ impl Trace {
     /// Reads the file at `path` to its end. All of it must be readable.
     pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
         let mut reader = CaptureReader::open(path, 0)?;
-        let mut trace = Self { memory: Vec::new(), frames: Vec::new() };
+        let mut trace = Self::default();
         let mut batch = FrameBatch::new();
         while reader.receive(&mut batch, BATCH_FRAMES).context("a benchmark needs the whole file")? != Received::End {
             trace.append(&batch);
@@ -35,15 +38,45 @@ impl Trace {
 
     fn append(&mut self, batch: &FrameBatch) {
         for (index, meta) in batch.frames().iter().enumerate() {
-            let start = self.memory.len().next_multiple_of(FRAME_ALIGNMENT);
-            self.memory.resize(start, 0);
-            self.memory.extend_from_slice(batch.frame(index));
-            self.frames.push(FrameMeta { start, ..*meta });
+            self.push(batch.frame(index), *meta);
         }
     }
 
-    /// Until now frames are aligned within the memory; the memory itself need not be.
-    fn align(&mut self) {
+    fn push(&mut self, frame: &[u8], meta: FrameMeta) {
+        let start = self.memory.len().next_multiple_of(FRAME_ALIGNMENT);
+        self.memory.resize(start, 0);
+        self.memory.extend_from_slice(frame);
+        self.frames.push(FrameMeta { start, ..meta });
+    }
+
+    /// An Ethernet frame that came from no device.
+    pub(super) fn push_made_up(&mut self, frame: &[u8], timestamp: Timestamp) {
+        let len = frame.len() as u32;
+        let link = LinkType::Ethernet;
+        self.push(frame, FrameMeta { start: 0, captured: len, wire_len: len, timestamp, port: 0, link });
+    }
+
+    /// The frames that are in the share, copied.
+    pub(super) fn part(&self, share: Share) -> Self {
+        let mut part = Self::default();
+        for meta in &self.frames {
+            let frame = &self.memory[meta.range()];
+            if share.has_frame(frame, meta.wire_len, meta.link) {
+                part.push(frame, *meta);
+            }
+        }
+        part.align();
+        part
+    }
+
+    /// Forgets all frames, and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.memory.clear();
+        self.frames.clear();
+    }
+
+    /// To be called after the last frame: until now frames are aligned within the memory; the memory itself need not be.
+    pub(super) fn align(&mut self) {
         self.memory.reserve_exact(FRAME_ALIGNMENT);
         let (len, shift) = (self.memory.len(), self.memory.as_ptr().align_offset(FRAME_ALIGNMENT));
         self.memory.resize(len + shift, 0);
@@ -54,12 +87,14 @@ impl Trace {
     }
 
     /// How many frames there are.
-    pub(crate) fn packets(&self) -> usize {
+    #[must_use]
+    pub fn packets(&self) -> usize {
         self.frames.len()
     }
 
     /// Bytes that the frames had on the wire.
-    pub(crate) fn wire_bytes(&self) -> u64 {
+    #[must_use]
+    pub fn wire_bytes(&self) -> u64 {
         self.frames.iter().map(|meta| u64::from(meta.wire_len)).sum()
     }
 
@@ -69,7 +104,7 @@ impl Trace {
     }
 
     /// All frames in order, in bursts of `size` that know which frames come next.
-    pub(crate) fn each_burst(&mut self, size: usize, mut each: impl FnMut(&mut Burst<'_>)) {
+    pub fn each_burst(&mut self, size: usize, mut each: impl FnMut(&mut Burst<'_>)) {
         let mut rest = &self.frames[..];
         while !rest.is_empty() {
             let (frames, later) = rest.split_at(size.min(rest.len()));
@@ -83,8 +118,6 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mos_core::packet::LinkType;
-    use mos_core::time::Timestamp;
 
     #[test]
     fn frames_are_aligned_and_come_once() {
@@ -92,7 +125,7 @@ mod tests {
         for index in 0..10u8 {
             batch.push(&vec![index; 30 * usize::from(index)], 0, Timestamp::ZERO, 0, LinkType::Ethernet);
         }
-        let mut trace = Trace { memory: Vec::new(), frames: Vec::new() };
+        let mut trace = Trace::default();
         trace.append(&batch);
         trace.align();
         let (mut seen, mut upcoming) = (Vec::new(), Vec::new());
