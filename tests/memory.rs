@@ -107,7 +107,7 @@ fn room_for_a_million() -> Core {
     Core::new(Config { max_flows: 1 << 20, checksum: ChecksumMode::Trust, hash_seed: 7, ..Config::default() })
 }
 
-fn established() -> Monitor<u64, u8> {
+fn established() -> Monitor<u64, ()> {
     Monitor::<u64, u8>::new("established", 0)
         .without_buffers()
         .on_rcv(Event::TcpStateChange, |cx| *cx.flow += 1)

@@ -7,7 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::index::TagIndex;
@@ -18,6 +18,10 @@ use crate::event::{Side, Wanted};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::Packet;
+
+/// The entries of so many slots are moved with each burst while the index grows. Two for each new flow would do to be ready in
+/// time, and a burst has at most [`MAX_BURST`](crate::packet::MAX_BURST) of them.
+const MOVES: usize = 4 * crate::packet::MAX_BURST;
 
 /// The slot of no flow.
 pub const NO_SLOT: u32 = u32::MAX;
@@ -51,6 +55,8 @@ type EndpointV6 = ([u8; 16], u16);
 pub struct FlowTable {
     hasher: Hasher,
     index: TagIndex,
+    /// While the index grows: the first slot whose entries may not have been moved.
+    unmoved: usize,
     hot: Vec<Hot>,
     cold: Vec<Cold>,
     /// Client and server of IPv6 flows. Zeroed memory that is never written costs nothing.
@@ -72,6 +78,7 @@ impl FlowTable {
         Self {
             hasher,
             index: TagIndex::new(max_flows),
+            unmoved: 0,
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
             v6: vec![[([0; 16], 0); 2]; slots],
@@ -105,12 +112,6 @@ impl FlowTable {
     #[must_use]
     pub fn slots(&self) -> usize {
         self.hot.len()
-    }
-
-    /// Fetches the line of the index where `tag` is looked for.
-    #[inline]
-    pub fn prefetch_tag(&self, tag: u32) {
-        self.index.prefetch(tag);
     }
 
     /// The first slot whose tag equals; it may be another flow's: the caller confirms with [`Self::confirm`].
@@ -237,9 +238,38 @@ impl FlowTable {
             self.hot[slot as usize] = hot;
             self.cold[slot as usize] = cold;
         }
-        self.index.insert(key.tag, slot);
+        self.enter(key.tag, slot);
         self.live += 1;
         slot
+    }
+
+    /// Lets `slot` be found under `tag`.
+    fn enter(&mut self, tag: u32, slot: u32) {
+        if self.index.insert(tag, slot) {
+            self.unmoved = 0;
+        }
+    }
+
+    /// Whether the index grows: then [`Self::grow`] is to be called with every burst.
+    #[inline]
+    #[must_use]
+    pub fn is_growing(&self) -> bool {
+        self.index.is_growing()
+    }
+
+    /// Moves the entries of a few more flows to the larger index.
+    #[cold]
+    pub fn grow(&mut self) {
+        let end = self.hot.len().min(self.unmoved + MOVES);
+        for slot in self.unmoved as u32..end as u32 {
+            if self.is_live(slot) {
+                self.index.move_entry(self.hasher.tag(self.hot[slot as usize].key), slot);
+                if let Some((_, tag)) = self.extras(slot).and_then(|extras| extras.server_key) {
+                    self.index.move_entry(tag, slot);
+                }
+            }
+        }
+        self.unmoved = end;
     }
 
     /// Lets the server half be found under `key` as well: the packet that reached it carried other addresses than the
@@ -248,7 +278,7 @@ impl FlowTable {
         self.remove_server_key(slot);
         self.hot[slot as usize].flags.set(FlowFlags::TRANSLATED);
         self.extras_mut(slot).server_key = Some((key.key, key.tag));
-        self.index.insert(key.tag, slot);
+        self.enter(key.tag, slot);
     }
 
     fn remove_server_key(&mut self, slot: u32) {

@@ -73,13 +73,11 @@ impl Stack {
                 && let Some(endpoints) = decode_usual(packet, frame, meta.wire_len)
             {
                 *key = self.hasher.key_v4(endpoints);
-                self.flows.prefetch_tag(key.tag);
                 continue;
             }
             decode_into(packet, frame, meta.wire_len, meta.link);
             if packet.kind == PacketKind::Tcp {
                 *key = self.hasher.key(packet, frame);
-                self.flows.prefetch_tag(key.tag);
             }
         }
         bytes
@@ -229,6 +227,9 @@ impl Stack {
         }
         while let Some(slot) = self.ended.pop() {
             self.flows.recycle(slot);
+        }
+        if self.flows.is_growing() {
+            self.flows.grow();
         }
     }
 }
