@@ -123,6 +123,9 @@ impl Wanted {
     /// Round-trip times.
     pub const RTT: Self = Self(1 << 7);
 
+    /// Somebody may read the bytes that one of the sides receives.
+    pub const BUFFERS: Self = Self::of(Interest::BUFFER_CLIENT.or(Interest::BUFFER_SERVER));
+
     /// What of a set fits.
     #[inline]
     #[must_use]

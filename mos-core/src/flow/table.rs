@@ -133,15 +133,17 @@ impl FlowTable {
         prefetch(&self.v6, slot as usize);
     }
 
-    /// Fetches the cold part of `slot` if its next packet cannot go the short way; true if so.
+    /// Fetches the cold part of `slot`.
     #[inline]
-    pub fn prefetch_cold_if_needed(&self, slot: u32) -> bool {
-        let short = |hot: &Hot| hot.flags.any(FlowFlags::FAST) && !hot.has_hole();
-        let needed = self.hot.get(slot as usize).is_some_and(|hot| !short(hot));
-        if needed {
-            prefetch(&self.cold, slot as usize);
-        }
-        needed
+    pub fn prefetch_cold(&self, slot: u32) {
+        prefetch(&self.cold, slot as usize);
+    }
+
+    /// The line of `slot`, if that is one.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, slot: u32) -> Option<&Hot> {
+        self.hot.get(slot as usize)
     }
 
     /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones. An IPv6 key is a digest:

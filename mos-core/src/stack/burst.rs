@@ -5,8 +5,8 @@
 
 use super::{CoreCx, PacketCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
-use crate::event::Observer;
-use crate::flow::NO_SLOT;
+use crate::event::{Observer, Wanted};
+use crate::flow::{FlowFlags, NO_SLOT};
 use crate::packet::{Burst, LinkType, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
@@ -14,6 +14,13 @@ use crate::wire::{Packet, PacketKind, checksum, decode_into, decode_ip, decode_u
 
 /// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
 const HEADERS_AHEAD: usize = 8;
+
+/// Bytes that memory is fetched by.
+const CACHE_LINE: usize = 64;
+
+/// After somebody has read the bytes of a stream, so many bursts are taken to be read, too: their payloads are fetched while
+/// there is other work. Where nobody reads, that would cost more than anything else.
+const READ_ON: u8 = 8;
 
 /// How many packets ahead the cold part of a flow is fetched: by then its hot line, fetched before, has arrived.
 const AHEAD: usize = 4;
@@ -36,13 +43,11 @@ impl Stack {
                 }
             }
         }
+        let reading = self.reading.get();
+        self.reading.set(reading.saturating_sub(1));
         for index in 0..count {
-            // The line of a flow a little ahead has arrived by now, and tells whether its cold part will be needed too.
-            if index + AHEAD < count
-                && self.packets[index + AHEAD].kind == PacketKind::Tcp
-                && self.flows.prefetch_cold_if_needed(self.slots[index + AHEAD])
-            {
-                self.timers.prefetch(self.slots[index + AHEAD]);
+            if index + AHEAD < count && self.packets[index + AHEAD].kind == PacketKind::Tcp {
+                self.prefetch_for(index + AHEAD, reading > 0, burst);
             }
             self.move_to(burst.frames[index].timestamp, burst, observer);
             if self.packets[index].kind == PacketKind::Tcp && !observer.wants_packets() {
@@ -55,6 +60,27 @@ impl Stack {
         self.stats.bytes += bytes;
         self.end_burst(burst, observer);
         &self.verdicts[..count]
+    }
+
+    /// The line of the flow of a packet a little ahead has arrived by now, and tells what else the packet will need. `reading`:
+    /// its payload is likely to be read.
+    #[inline(always)]
+    fn prefetch_for(&self, index: usize, reading: bool, burst: &Burst<'_>) {
+        let (slot, mut payload) = (self.slots[index], reading);
+        if let Some(hot) = self.flows.get(slot)
+            && (!hot.flags.any(FlowFlags::FAST) || hot.has_hole())
+        {
+            self.flows.prefetch_cold(slot);
+            self.timers.prefetch(slot);
+            // What comes out of order is copied, if anybody wants it.
+            payload |= hot.has_hole() && hot.wanted.any(Wanted::BUFFERS);
+        }
+        if payload {
+            let range = self.packets[index].payload_range();
+            for at in range.step_by(CACHE_LINE) {
+                prefetch(burst.memory, burst.frames[index].start + at);
+            }
+        }
     }
 
     /// Reads the headers of the first `count` frames and names their flows, while those of the next burst are fetched. Returns
@@ -81,6 +107,12 @@ impl Stack {
             }
         }
         bytes
+    }
+
+    /// Somebody reads bytes of a stream.
+    #[inline]
+    pub(super) fn note_reading(&self) {
+        self.reading.set(READ_ON);
     }
 
     /// Lets time pass without a packet. All that is due happens, however much it is.

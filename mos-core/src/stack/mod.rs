@@ -48,6 +48,7 @@ mod transmit;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 pub use chunks::{Chunk, Chunks};
 pub use context::{Attachments, BufInfo, CoreCx, FlowCx, HalfInfo, PacketCx, PacketView, PeekError};
@@ -115,6 +116,8 @@ pub struct Stack {
     rtts: RttTable,
     /// Packets that callbacks have sent.
     outgoing: VecDeque<Outgoing>,
+    /// For so many bursts yet, payloads are likely to be read.
+    reading: Cell<u8>,
     /// When the layer above is to be called; the end of time, if it need not be.
     wakeup: Timestamp,
     /// Before that time the tick stays and nothing is due; zero as long as timers are overdue.
@@ -158,6 +161,7 @@ impl Stack {
             newest: None,
             rtts: RttTable::default(),
             outgoing: VecDeque::new(),
+            reading: Cell::new(0),
             wakeup: Timestamp::MAX,
             quiet_until: Timestamp::from_millis(1),
             config,

@@ -57,6 +57,7 @@ impl FlowCx<'_> {
     /// What `reader` has not taken of the bytes that `side` received, in order.
     #[must_use]
     pub fn chunks(&self, side: Side, reader: u8) -> Chunks<'_> {
+        self.stack.note_reading();
         let (position, end, origin, group) = self.unread(side, reader);
         Chunks {
             stack: self.stack,
@@ -146,6 +147,7 @@ impl FlowCx<'_> {
     /// next byte that is not there; 0 if the first one is not.
     #[must_use]
     pub fn ppeek(&self, side: Side, offset: u64, out: &mut [u8]) -> usize {
+        self.stack.note_reading();
         let mut copied = 0;
         while copied < out.len() {
             let at = offset.saturating_add(copied as u64);
