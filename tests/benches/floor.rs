@@ -26,7 +26,7 @@ fn trace() -> Trace {
 }
 
 fn engine(load: Load) -> Engine {
-    let timeouts = Timeouts { time_wait: Duration::ZERO, ..Timeouts::default() };
+    let timeouts = Timeouts { time_wait: Duration::ZERO, ..Config::default().timeouts };
     let config = Config { checksum: ChecksumMode::Trust, hash_seed: 7, timeouts, ..Config::default() };
     Engine::new(load, config)
 }

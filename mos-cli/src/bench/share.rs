@@ -20,12 +20,6 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// All there is.
-    #[cfg(test)]
-    pub(crate) fn whole() -> Self {
-        Self::of(0, 1)
-    }
-
     /// That of the core with this number, among so many.
     pub(crate) fn of(core: usize, cores: usize) -> Self {
         Self { core, cores, hasher: Hasher::new(SEED, false) }
@@ -45,7 +39,7 @@ impl Share {
         let core = match packet.kind {
             PacketKind::Tcp => {
                 let hash = self.hasher.key(&packet, frame).tag;
-                (u64::from(hash) * self.cores as u64 >> 32) as usize
+                ((u64::from(hash) * self.cores as u64) >> 32) as usize
             }
             _ => 0,
         };
