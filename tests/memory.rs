@@ -147,8 +147,8 @@ fn a_million_live_flows_fit() {
         takes_at_most(BYTES_PER_FLOW, bytes_per_flow(before, &mut core, Handshakes::new(), 3), "buffers off");
         core.shutdown();
         assert_eq!(core.stack().live_flows(), 0);
-        // SYN at the server, SYN|ACK at the client, ACK at the server, and the end of both sides.
-        assert_eq!(core.state::<u64>(socket), Some(&(u64::from(FLOWS) * 5)));
+        // SYN at the server, SYN|ACK at the client, ACK at the server, the end of both sides; and that of the flow.
+        assert_eq!(core.state::<u64>(socket), Some(&(u64::from(FLOWS) * 6)));
     });
 }
 

@@ -1,40 +1,54 @@
 //! The states of a monitor's flows.
 
-/// States by the slots of flows. One that takes no room costs a byte, and that is not looked at: a flow more or less would cost a
-/// cache line for each of its packets.
+use std::mem::needs_drop;
+
+/// States by the slots of flows. Those that take no room cost a bit each, and that is not looked at: a flow more or less would cost
+/// a cache line for each of its packets.
 #[derive(Debug)]
 pub(super) struct Flows<F> {
     states: Vec<Option<F>>,
-    /// For all flows, if the states are all the same.
+    /// If all states are the same: one for all flows ...
     any: Option<F>,
+    /// ... and which flows there are.
+    there: Vec<u64>,
 }
 
 impl<F> Default for Flows<F> {
     fn default() -> Self {
-        Self { states: Vec::new(), any: None }
+        Self { states: Vec::new(), any: None, there: Vec::new() }
     }
 }
 
 impl<F: Default> Flows<F> {
     /// There is nothing by which one state could be told from another one.
-    const ARE_EQUAL: bool = size_of::<F>() == 0 && !std::mem::needs_drop::<F>();
+    const ARE_EQUAL: bool = size_of::<F>() == 0 && !needs_drop::<F>();
 
     /// The flow in `slot` is one of the monitor's now.
     #[inline]
     pub(super) fn attach(&mut self, slot: usize) {
-        if slot >= self.states.len() {
-            self.states.resize_with(slot + 1, || None);
-        }
-        self.states[slot] = Some(F::default());
-        if Self::ARE_EQUAL && self.any.is_none() {
-            self.any = Some(F::default());
+        let state = F::default();
+        if Self::ARE_EQUAL {
+            self.any = Some(state);
+            if slot / 64 >= self.there.len() {
+                self.there.resize(slot / 64 + 1, 0);
+            }
+            self.there[slot / 64] |= 1 << (slot % 64);
+        } else {
+            if slot >= self.states.len() {
+                self.states.resize_with(slot + 1, || None);
+            }
+            self.states[slot] = Some(state);
         }
     }
 
     /// The flow in `slot` is none of the monitor's any more.
     #[inline]
     pub(super) fn detach(&mut self, slot: usize) {
-        if let Some(flow) = self.states.get_mut(slot) {
+        if Self::ARE_EQUAL {
+            if let Some(word) = self.there.get_mut(slot / 64) {
+                *word &= !(1 << (slot % 64));
+            }
+        } else if let Some(flow) = self.states.get_mut(slot) {
             // Taken first: it is gone, too, if it panics as it is dropped.
             drop(flow.take());
         }
@@ -48,6 +62,11 @@ impl<F: Default> Flows<F> {
 
     /// The slots of all flows.
     pub(super) fn slots(&self) -> Vec<usize> {
-        self.states.iter().enumerate().filter_map(|(slot, flow)| flow.as_ref().map(|_| slot)).collect()
+        if Self::ARE_EQUAL {
+            let is_there = |slot: &usize| self.there[slot / 64] >> (slot % 64) & 1 != 0;
+            (0..64 * self.there.len()).filter(is_there).collect()
+        } else {
+            self.states.iter().enumerate().filter_map(|(slot, flow)| flow.as_ref().map(|_| slot)).collect()
+        }
     }
 }
