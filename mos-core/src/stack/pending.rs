@@ -152,11 +152,11 @@ impl Pending {
     #[inline]
     pub(crate) fn taken(&self, index: usize, reader: u8) -> u64 {
         let group = &self.groups[index];
-        match self.all_taken.get(group.all_taken as usize) {
-            Some(all) => all.get(usize::from(reader)).copied().unwrap_or(0),
-            None if reader == 0 => group.taken,
-            None => 0,
+        if group.all_taken == END {
+            return if reader == 0 { group.taken } else { 0 };
         }
+        let all = self.all_taken.get(group.all_taken as usize);
+        all.and_then(|all| all.get(usize::from(reader))).copied().unwrap_or(0)
     }
 
     /// Whether all of `readers`, one bit each, have taken all of a group.
@@ -171,7 +171,19 @@ impl Pending {
     }
 
     /// `reader` has taken so much of a group.
+    #[inline]
     pub(crate) fn take(&mut self, index: usize, reader: u8, taken: u64) {
+        let group = &mut self.groups[index];
+        if reader == 0 && group.all_taken == END {
+            group.taken = taken;
+        } else {
+            self.take_among(index, reader, taken);
+        }
+    }
+
+    /// The same where the first reader is not the only one that has taken something.
+    #[inline(never)]
+    fn take_among(&mut self, index: usize, reader: u8, taken: u64) {
         let group = &mut self.groups[index];
         if reader > 0 && group.all_taken == END {
             group.all_taken = self.all_taken.len() as u32;

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::super::chunks::{Chunk, Chunks};
+use super::super::pending::Group;
 use super::FlowCx;
 use crate::event::Side;
 use crate::flow::record::{HalfFlags, SlowFlags};
@@ -76,9 +77,14 @@ impl FlowCx<'_> {
     #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
-        if let Some(group) = self.only_pending(side) {
+        if let Some(group) = self.only_delivered(side) {
             return self.stack.pending.group(group).len.saturating_sub(self.stack.pending.taken(group, reader));
         }
+        self.unread_anywhere(side, reader)
+    }
+
+    #[inline(never)]
+    fn unread_anywhere(&self, side: Side, reader: u8) -> u64 {
         let (position, end, ..) = self.unread(side, reader);
         end - position
     }
@@ -96,21 +102,30 @@ impl FlowCx<'_> {
     /// `reader` has taken `len` bytes more, or all there are.
     #[inline]
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
-        if let Some(group) = self.only_pending(side) {
-            let pending = &mut self.stack.pending;
-            let taken = pending.taken(group, reader).saturating_add(len).min(pending.group(group).len);
-            return pending.take(group, reader, taken);
+        match self.only_delivered(side) {
+            Some(group) => self.consume_pending(group, reader, len),
+            None => self.consume_anywhere(side, reader, len),
         }
-        self.consume_stored(side, reader, len);
     }
 
-    #[cold]
-    fn consume_stored(&mut self, side: Side, reader: u8, len: u64) {
+    #[inline]
+    fn consume_pending(&mut self, group: usize, reader: u8, len: u64) {
+        let pending = &mut self.stack.pending;
+        let taken = pending.taken(group, reader).saturating_add(len).min(pending.group(group).len);
+        pending.take(group, reader, taken);
+    }
+
+    #[inline(never)]
+    fn consume_anywhere(&mut self, side: Side, reader: u8, len: u64) {
+        if !self.is_stored(side) {
+            if let Some(group) = self.pending_group(side) {
+                self.consume_pending(group, reader, len);
+            }
+            return;
+        }
         let (position, end, ..) = self.unread(side, reader);
         let position = position.saturating_add(len).min(end);
-        if self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED)
-            && let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer
-        {
+        if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
             self.stack.buffers.get_mut(buffer).move_to(reader, position);
         }
     }
@@ -189,23 +204,31 @@ impl FlowCx<'_> {
         None
     }
 
+    /// The group that is being delivered, if it is of `side`.
     #[inline]
+    fn delivered(&self, side: Side) -> Option<usize> {
+        let is_mine = |group: &Group| group.slot == self.slot && group.side == side;
+        self.stack.delivering.filter(|&index| is_mine(self.stack.pending.group(index)))
+    }
+
     fn pending_group(&self, side: Side) -> Option<usize> {
-        if let Some(index) = self.stack.delivering {
-            let group = self.stack.pending.group(index);
-            if group.slot == self.slot && group.side == side {
-                return Some(index);
-            }
+        if let Some(group) = self.delivered(side) {
+            return Some(group);
         }
         let pending = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::PENDING);
         pending.then(|| self.stack.pending.find(self.slot, side)).flatten()
     }
 
-    /// The group that is all there is to read of a side, if no more was kept before: the usual case.
+    /// Whether more than what this burst brought is kept of a side.
     #[inline]
-    fn only_pending(&self, side: Side) -> Option<usize> {
-        let stored = self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED);
-        if stored { None } else { self.pending_group(side) }
+    fn is_stored(&self, side: Side) -> bool {
+        self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED)
+    }
+
+    /// The group that is being delivered, if it is all there is to read of a side: the usual case.
+    #[inline]
+    fn only_delivered(&self, side: Side) -> Option<usize> {
+        if self.is_stored(side) { None } else { self.delivered(side) }
     }
 
     /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
