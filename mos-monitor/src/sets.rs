@@ -39,12 +39,13 @@ type Name = SmallVec<[(u32, u64); 2]>;
 
 #[derive(Debug)]
 pub(crate) struct Set {
-    seats: Seats,
-    pub(crate) interest: Interest,
-    /// What the flows' lines say of that.
+    seats: Box<[Seat]>,
+    /// What the flows' lines say of `interest`.
     pub(crate) wanted: Wanted,
+    pub(crate) interest: Interest,
     reading: [Reading; 2],
-    flows: u32,
+    /// `None` if its number is free: then it has no seats either.
+    flows: Option<u32>,
 }
 
 /// From one set to another.
@@ -60,7 +61,7 @@ pub(crate) struct Step {
 /// All sets of a core.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
-    sets: Vec<Option<Set>>,
+    sets: Vec<Set>,
     names: HashMap<Name, u16>,
     /// The monitors that the last flow began with, by the bits of their indices, and their set: most flows begin with the same.
     beginning: Option<(u16, u16)>,
@@ -71,10 +72,10 @@ pub(crate) struct Sets {
 }
 
 impl Sets {
-    /// The set of that number.
+    /// The set of that number; one without seats, or none, if that is free.
     #[inline]
     pub(crate) fn get(&self, number: u16) -> Option<&Set> {
-        self.sets.get(usize::from(number))?.as_ref()
+        self.sets.get(usize::from(number))
     }
 
     /// Sets that there are.
@@ -109,19 +110,21 @@ impl Sets {
 
     /// One flow more.
     fn enter(&mut self, number: u16) -> Interest {
-        let Some(Some(set)) = self.sets.get_mut(usize::from(number)) else { return Interest::NONE };
-        if set.flows == 0 {
+        let Some(Set { flows: Some(flows), interest, .. }) = self.sets.get_mut(usize::from(number)) else {
+            return Interest::NONE;
+        };
+        if *flows == 0 {
             self.idle -= 1;
         }
-        set.flows += 1;
-        set.interest
+        *flows += 1;
+        *interest
     }
 
     /// One flow less.
     pub(crate) fn release(&mut self, number: u16) {
-        if let Some(Some(set)) = self.sets.get_mut(usize::from(number)) {
-            set.flows -= 1;
-            if set.flows == 0 {
+        if let Some(Set { flows: Some(flows), .. }) = self.sets.get_mut(usize::from(number)) {
+            *flows -= 1;
+            if *flows == 0 {
                 self.idle += 1;
             }
         }
@@ -136,15 +139,15 @@ impl Sets {
         if self.idle > MAX_IDLE || (self.free.is_empty() && self.sets.len() >= MAX_SETS) {
             self.sweep();
         }
-        let set = Set::new(seats);
+        let set = Set::new(seats, Some(0));
         self.idle += 1;
         let number = match self.free.pop() {
             Some(number) => {
-                self.sets[usize::from(number)] = Some(set);
+                self.sets[usize::from(number)] = set;
                 number
             }
             None if self.sets.len() < MAX_SETS => {
-                self.sets.push(Some(set));
+                self.sets.push(set);
                 (self.sets.len() - 1) as u16
             }
             None => {
@@ -158,9 +161,9 @@ impl Sets {
 
     /// Forgets all sets without a flow.
     fn sweep(&mut self) {
-        for (number, place) in self.sets.iter_mut().enumerate() {
-            if place.as_ref().is_some_and(|set| set.flows == 0) {
-                *place = None;
+        for (number, set) in self.sets.iter_mut().enumerate() {
+            if set.flows == Some(0) {
+                *set = Set::new(Seats::new(), None);
                 self.free.push(number as u16);
             }
         }
@@ -168,7 +171,7 @@ impl Sets {
         self.begin_anew();
         self.steps.clear();
         let sets = &self.sets;
-        self.names.retain(|_, number| sets[usize::from(*number)].is_some());
+        self.names.retain(|_, number| sets[usize::from(*number)].flows.is_some());
     }
 
     /// Moves a flow from set `from` on, after a change of what `member` wants. `table` makes the table that the change leads to
@@ -186,7 +189,7 @@ impl Sets {
             None => {
                 let set = self.get(from)?;
                 let place = set.seats.iter().position(|seat| seat.member == member)?;
-                let (mut seats, before) = (set.seats.clone(), set.reading);
+                let (mut seats, before) = (Seats::from(&*set.seats), set.reading);
                 let old = Rc::clone(&seats[place].table);
                 let new = table(&old);
                 let begins = Side::BOTH.map(|side| !old.reads(side) && new.reads(side));
@@ -210,18 +213,13 @@ impl Sets {
     pub(crate) fn remove(&mut self, member: Member) {
         self.steps.clear();
         self.begin_anew();
-        for set in self.sets.iter_mut().flatten() {
-            let before = set.seats.len();
-            set.seats.retain(|seat| seat.member != member);
-            if set.seats.len() != before {
-                let flows = set.flows;
-                *set = Set { flows, ..Set::new(std::mem::take(&mut set.seats)) };
-            }
+        for set in self.sets.iter_mut().filter(|set| set.seats.iter().any(|seat| seat.member == member)) {
+            *set = Set::new(set.without(member), set.flows);
         }
         // Sets that are equal now keep their numbers; the first of them is found from now on.
         self.names.clear();
         for (number, set) in self.sets.iter().enumerate() {
-            if let Some(set) = set {
+            if set.flows.is_some() {
                 self.names.entry(name(&set.seats)).or_insert(number as u16);
             }
         }
@@ -247,8 +245,7 @@ impl Sets {
 
     /// The seats of the set of that number without those of `member`.
     pub(crate) fn without(&self, number: u16, member: Member) -> Seats {
-        let seats = self.get(number).map_or(&[][..], |set| &set.seats);
-        seats.iter().filter(|seat| seat.member != member).cloned().collect()
+        self.get(number).map_or_else(Seats::new, |set| set.without(member))
     }
 
     /// Who reads what `side` receives.
@@ -286,7 +283,12 @@ impl Set {
         (0..count).filter_map(move |index| seats.get(place(index))).filter(is_behind)
     }
 
-    fn new(seats: Seats) -> Self {
+    /// The seats without those of `member`.
+    fn without(&self, member: Member) -> Seats {
+        self.seats.iter().filter(|seat| seat.member != member).cloned().collect()
+    }
+
+    fn new(seats: Seats, flows: Option<u32>) -> Self {
         debug_assert!(seats.len() <= MAX_MONITORS);
         let interest = seats.iter().fold(Interest::NONE, |all, seat| all.or(seat.table.interest));
         let reading = Side::BOTH.map(|side| {
@@ -305,6 +307,6 @@ impl Set {
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });
-        Self { seats, interest, wanted: Wanted::of(interest), reading, flows: 0 }
+        Self { seats: seats.into_vec().into(), wanted: Wanted::of(interest), interest, reading, flows }
     }
 }
