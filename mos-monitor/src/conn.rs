@@ -124,6 +124,7 @@ impl<At> Conn<'_, '_, At> {
     }
 
     /// How many bytes, seen or missing, of what `side` received this monitor has not taken.
+    #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side) -> u64 {
         self.cx.unread_len(side, self.member().index)
@@ -276,7 +277,8 @@ impl<At> Conn<'_, '_, At> {
     ///
     /// See [`TimerError`].
     pub fn set_timer(&mut self, timer: Timer, handler: Handler<AtTimer>) -> Result<TimerId, TimerError> {
-        self.control.set_flow_timer(self.member(), self.cx.flow(), timer, handler)
+        let (member, flow) = (self.member(), self.cx.flow());
+        self.control().set_flow_timer(member, flow, timer, handler)
     }
 
     /// Takes back a timer of this monitor. False if it has fired for the last time.
@@ -287,6 +289,7 @@ impl<At> Conn<'_, '_, At> {
 
     /// Opens and closes monitors.
     pub fn control(&mut self) -> &mut Control {
+        self.control.now = self.cx.now();
         self.control
     }
 }
@@ -375,11 +378,13 @@ impl Conn<'_, '_, AtData> {
     }
 
     /// Takes `len` bytes, or all there are. What is not taken is there again next time.
+    #[inline]
     pub fn consume(&mut self, len: u64) {
         self.cx.consume(self.control.told.side, self.member().index, len);
     }
 
     /// Takes all there is.
+    #[inline]
     pub fn consume_all(&mut self) {
         self.consume(u64::MAX);
     }

@@ -4,11 +4,11 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx};
 use mos_core::time::Timestamp;
 
-use crate::control::Control;
+use crate::control::{Control, MAX_MONITORS};
 use crate::monitor::StreamMonitor;
-use crate::monitors::Monitors;
+use crate::monitors::{Monitors, OpenMonitor};
 use crate::program::Walk;
-use crate::sets::{MAX_SETS, Member, Seat};
+use crate::sets::{MAX_SETS, Member, Seat, Set};
 use crate::timer::{Armed, Clock};
 
 /// What is told to the monitors of a flow.
@@ -32,6 +32,25 @@ impl Telling {
         let told = &mut control.told;
         (told.member, told.hook, told.side) = (member, self.hook, self.side);
     }
+
+    /// The turn of the monitor on `seat`: it walks its handlers. Returns where to go on once what they have asked for is done.
+    #[inline(always)]
+    fn walk(
+        self,
+        cx: &mut FlowCx<'_>,
+        streams: &mut [Option<OpenMonitor>; MAX_MONITORS],
+        control: &mut Control,
+        seat: &Seat,
+        walk: Walk,
+    ) -> Option<Walk> {
+        let open = streams[usize::from(seat.member.index)].as_mut()?;
+        self.note(control, seat.member);
+        let walk = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk));
+        if walk.is_none() {
+            control.leave(seat.member, cx.flow());
+        }
+        if control.is_idle() { None } else { Some(walk.unwrap_or(Walk::DONE)) }
+    }
 }
 
 impl Monitors {
@@ -47,26 +66,38 @@ impl Monitors {
         }
     }
 
-    /// Tells each monitor of the flow what it wants to hear: events of one hook.
-    #[inline]
+    /// Tells each monitor of the flow what it wants to hear: events of one hook. A flow with one monitor, the usual case, is not
+    /// looped over.
+    #[inline(always)]
     fn tell(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
+        let Self { sets, streams, control, .. } = self;
+        let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
+        let Some(seat) = set.and_then(Set::only) else { return self.tell_all(cx, telling, wants) };
+        let events = wants(cx, seat);
+        if events.is_empty() {
+            return;
+        }
+        if let Some(walk) = telling.walk(cx, streams, control, seat, Walk::new(events)) {
+            let asked = Some((seat.clone(), walk));
+            self.tell_on(asked, cx, telling, wants);
+        }
+    }
+
+    /// The same for any flow.
+    #[inline(never)]
+    fn tell_all(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
         let Self { sets, streams, control, .. } = self;
         let Some(set) = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted()) else {
             self.set_again(cx);
             return self.tell_on(None, cx, telling, wants);
         };
-        control.now = cx.now();
-        let mut tell = |seat: &Seat| {
+        let asked = set.seats(telling.towards, None).find_map(|seat| {
             let events = wants(cx, seat);
-            let open = streams[usize::from(seat.member.index)].as_mut().filter(|_| !events.is_empty())?;
-            telling.note(control, seat.member);
-            let walk = open.monitor.tell(cx, control, &seat.table, Walk::new(events))?;
-            Some((seat.clone(), walk))
-        };
-        let asked = match set.only() {
-            Some(only) => tell(only),
-            None => set.seats(telling.towards, None).find_map(tell),
-        };
+            if events.is_empty() {
+                return None;
+            }
+            Some((seat.clone(), telling.walk(cx, streams, control, seat, Walk::new(events))?))
+        });
         if asked.is_some() {
             self.tell_on(asked, cx, telling, wants);
         }
@@ -75,6 +106,7 @@ impl Monitors {
     /// The same, from the place on where a callback of a monitor has asked for something: that may change everything, but for
     /// the table that is walked.
     #[cold]
+    #[inline(never)]
     fn tell_on(
         &mut self,
         mut asked: Option<(Seat, Walk)>,
@@ -95,12 +127,8 @@ impl Monitors {
             };
             let Some((seat, walk)) = asked.take().or_else(next) else { return };
             last = Some(seat.member);
-            if self.sets.has(cx.table(), seat.member)
-                && let Some(open) = &mut self.streams[usize::from(seat.member.index)]
-            {
-                self.control.now = cx.now();
-                telling.note(&mut self.control, seat.member);
-                let walk = open.monitor.tell(cx, &mut self.control, &seat.table, walk);
+            if self.sets.has(cx.table(), seat.member) {
+                let walk = telling.walk(cx, &mut self.streams, &mut self.control, &seat, walk);
                 asked = walk.map(|walk| (seat, walk));
             }
         }
@@ -116,7 +144,6 @@ impl Monitors {
         call: impl FnOnce(&mut dyn StreamMonitor, &mut FlowCx<'_>, &mut Control),
     ) {
         let Some(open) = &mut self.streams[usize::from(member.index)] else { return };
-        self.control.now = cx.now();
         telling.note(&mut self.control, member);
         self.control.told.event = event.into();
         call(&mut *open.monitor, cx, &mut self.control);
@@ -177,8 +204,7 @@ impl Monitors {
     }
 }
 
-/// The pairs of the events of streams.
-const NEW_DATA: Interest = Interest::of(Hook::Null, Event::NewData);
+/// The pair of ERROR.
 const ERROR: Interest = Interest::of(Hook::Null, Event::Error);
 
 impl Observer for Monitors {
@@ -262,7 +288,7 @@ impl Observer for Monitors {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
         let towards = if hook == Hook::Snd { side.other() } else { side };
         let telling = Telling { hook, side, towards };
@@ -278,13 +304,15 @@ impl Observer for Monitors {
         self.control.told.reason = None;
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool) {
+        if !immediate {
+            return self.tell(cx, Telling::of(side), |_, seat| seat.table.news(side, false));
+        }
         self.tell(cx, Telling::of(side), |cx, seat| {
-            let reads = seat.table.reads(side) && seat.table.settings.immediate == immediate;
             // Who hears at once has heard all that it has taken, whoever has joined since.
-            let news = reads && (!immediate || cx.unread_len(side, seat.member.index) > 0);
-            if news { seat.table.heard(side, NEW_DATA) } else { Interest::NONE }
+            let is_new = cx.unread_len(side, seat.member.index) > 0;
+            if is_new { seat.table.news(side, true) } else { Interest::NONE }
         });
     }
 

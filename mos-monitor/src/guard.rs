@@ -57,7 +57,7 @@ impl CallbackTimes {
 pub(crate) struct Guard {
     pub(crate) panics: u64,
     pub(crate) times: Option<CallbackTimes>,
-    /// When the callback that runs began, if it is timed. Here, not in [`Control::run`]: few are.
+    /// When the callback that runs began, if it is timed. Here, not in [`Control::time`]: few are.
     started: Option<Instant>,
 }
 
@@ -65,6 +65,11 @@ impl Guard {
     /// From now on callbacks are timed: two looks at a clock each.
     pub(crate) fn time(&mut self, budget: Duration) {
         self.times = Some(CallbackTimes { budget, slow: 0, counts: [0; 32] });
+    }
+
+    #[inline]
+    pub(crate) fn is_timing(&self) -> bool {
+        self.times.is_some()
     }
 
     #[cold]
@@ -81,6 +86,7 @@ impl Guard {
 
     #[cold]
     fn panicked(&mut self) {
+        self.stop();
         self.panics += 1;
         // Traffic may be what makes it panic: the log must not grow with it.
         if self.panics.is_power_of_two() {
@@ -90,22 +96,29 @@ impl Guard {
 }
 
 impl Control {
-    /// Runs a callback. `None` if it panicked: then that is counted.
-    ///
-    /// Always part of its caller: handed on, what a callback was given would be copied on the way, and waited for.
+    /// Runs a callback, and takes its time if that is asked for.
     #[inline(always)]
-    pub(crate) fn run<R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> Option<R> {
-        if self.guard.times.is_some() {
+    pub(crate) fn time<R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> R {
+        if self.guard.is_timing() {
             self.guard.start();
         }
-        let result = self.catch(callback);
-        if self.guard.times.is_some() {
+        let result = callback(self);
+        if self.guard.is_timing() {
             self.guard.stop();
         }
         result
     }
 
-    /// Runs what is a monitor's own but no callback: its states begin and go. `None` if it panicked, as for [`Self::run`].
+    /// The same. `None` if it panicked: then that is counted.
+    #[inline(always)]
+    pub(crate) fn run<R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        self.catch(|control| control.time(callback))
+    }
+
+    /// Runs callbacks that take their times themselves, or what is a monitor's own but no callback: its states begin and go.
+    /// `None` if it panicked, as for [`Self::run`].
+    ///
+    /// Always part of its caller: handed on, what is run would be copied on the way, and waited for.
     #[inline(always)]
     pub(crate) fn catch<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> Option<R> {
         // The contexts hold nothing that a callback could leave half done: each of their calls completes or does nothing.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use mos_core::event::{Event, Side};
 use mos_core::filter::Filter;
 use mos_core::reassembly::OverlapPolicy;
-use mos_core::stack::PacketView;
+use mos_core::stack::{FlowCx, PacketView};
 
+use crate::conn::Conn;
 use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx};
-use crate::control::check_place;
+use crate::control::{Control, check_place};
 use crate::event::{EventId, FilterKey, Forest, UserEvent};
 use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
 use crate::program::Raised;
@@ -23,10 +24,9 @@ use crate::timer::Timer;
 use flows::Flows;
 pub(crate) use running::StreamMonitor;
 
-type OnSnd<S, F> = Box<dyn FnMut(&mut SndCx<'_, '_, S, F>)>;
-type OnRcv<S, F> = Box<dyn FnMut(&mut RcvCx<'_, '_, S, F>)>;
-type OnData<S, F> = Box<dyn FnMut(&mut DataCx<'_, '_, S, F>)>;
-type OnError<S, F> = Box<dyn FnMut(&mut ErrorCx<'_, '_, S, F>)>;
+/// A callback of events, wherever they are raised. It makes its own context of what it is given: that way this comes in
+/// registers, and all places are walked alike.
+type OnEvent<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control)>;
 type OnTimer<S, F> = Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>;
 type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
 
@@ -56,10 +56,7 @@ pub struct Monitor<S = (), F = ()> {
     filters: Vec<Option<EventFilter<S, F>>>,
     /// What filters have raised in the walk at hand.
     raised: Raised,
-    snd: Vec<OnSnd<S, F>>,
-    rcv: Vec<OnRcv<S, F>>,
-    data: Vec<OnData<S, F>>,
-    error: Vec<OnError<S, F>>,
+    callbacks: Vec<OnEvent<S, F>>,
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
     timers: Vec<(Timer, u32)>,
@@ -69,7 +66,7 @@ pub struct Monitor<S = (), F = ()> {
     orphans: PacketHandlers<S>,
 }
 
-/// Adds a callback to those of its place. A handler is its number there.
+/// Adds a callback to those of its kind. A handler is its number there.
 fn add<At, C>(owner: u64, callbacks: &mut Vec<C>, callback: C) -> Handler<At> {
     callbacks.push(callback);
     Handler::new(owner, (callbacks.len() - 1) as u32)
@@ -94,10 +91,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             forest: Forest::new(owner),
             filters: Vec::new(),
             raised: Raised::new(),
-            snd: Vec::new(),
-            rcv: Vec::new(),
-            data: Vec::new(),
-            error: Vec::new(),
+            callbacks: Vec::new(),
             flow_timer: Vec::new(),
             core_timer: Vec::new(),
             timers: Vec::new(),
@@ -420,23 +414,37 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 /// Callbacks to be registered on flows at run time.
 impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// A callback for events at the SND hook.
-    pub fn snd_handler(&mut self, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
-        add(self.owner, &mut self.snd, Box::new(callback))
+    pub fn snd_handler(&mut self, mut callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
+        self.add(move |state, flow, cx, control| callback(&mut SndCx { state, flow, conn: Conn::new(cx, control) }))
     }
 
     /// A callback for events at the RCV hook.
-    pub fn rcv_handler(&mut self, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
-        add(self.owner, &mut self.rcv, Box::new(callback))
+    pub fn rcv_handler(&mut self, mut callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
+        self.add(move |state, flow, cx, control| callback(&mut RcvCx { state, flow, conn: Conn::new(cx, control) }))
     }
 
     /// A callback for NEW_DATA.
-    pub fn data_handler(&mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
-        add(self.owner, &mut self.data, Box::new(callback))
+    pub fn data_handler(&mut self, mut callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
+        self.add(move |state, flow, cx, control| callback(&mut DataCx { state, flow, conn: Conn::new(cx, control) }))
     }
 
     /// A callback for ERROR.
-    pub fn error_handler(&mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Handler<AtError> {
-        add(self.owner, &mut self.error, Box::new(callback))
+    pub fn error_handler(
+        &mut self,
+        mut callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static,
+    ) -> Handler<AtError> {
+        self.add(move |state, flow, cx, control| {
+            if let Some(reason) = control.told.reason {
+                callback(&mut ErrorCx { state, flow, conn: Conn::new(cx, control), reason });
+            }
+        })
+    }
+
+    fn add<At>(
+        &mut self,
+        callback: impl FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control) + 'static,
+    ) -> Handler<At> {
+        add(self.owner, &mut self.callbacks, Box::new(callback))
     }
 
     /// A callback for timers of flows.

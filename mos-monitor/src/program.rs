@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use mos_core::event::Interest;
+use mos_core::event::{Event, Interest};
 
 use crate::event::{EventId, Forest, UserEvent};
 
@@ -36,6 +36,16 @@ pub(crate) struct Program {
     nodes: Box<[Node]>,
     /// Where the pairs of a hook and a built-in event stand, by their numbers (see [`Interest::PAIRS`]).
     roots: [(u32, u32); Interest::PAIRS],
+    /// The handlers of the pairs for which there is nothing but one.
+    only: [Only; Interest::PAIRS],
+}
+
+/// All there is for a pair of a hook and a built-in event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Only {
+    pub(crate) event: Event,
+    /// [`NOBODY`] if it is not all there is.
+    pub(crate) handler: u32,
 }
 
 /// The handler of an event that has none.
@@ -63,35 +73,54 @@ impl Program {
     pub(crate) fn root(&self, pair: usize) -> (u32, u32) {
         self.roots[pair]
     }
+
+    /// The handler of a pair, if there is nothing else for it.
+    #[inline]
+    pub(crate) fn only(&self, pair: usize) -> Only {
+        self.only[pair]
+    }
+
+    /// Where `walk` goes on, where the built-in event there ends, and whether the event there is known to happen.
+    pub(crate) fn place(&self, walk: Walk) -> (u32, u32, bool) {
+        let at = walk.place >> 1;
+        // It has passed the root: no two have the same places behind them.
+        let end = self.roots.iter().find(|(start, end)| (start + 1..=*end).contains(&at)).map_or(at, |(_, end)| *end);
+        (at, end, walk.place & 1 != 0)
+    }
 }
 
 /// What filters have raised in a walk.
 pub(crate) type Raised = Vec<UserEvent>;
 
-/// How far a walk has come.
+/// How far a walk has come. Small enough to be handed to and fro in registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     /// What is still to be told of what was raised.
     pub(crate) events: Interest,
-    /// The place that comes next, ...
-    pub(crate) at: u32,
-    /// ... and where its built-in event ends.
-    pub(crate) end: u32,
-    /// The filter at that place has been asked: its event happens.
-    pub(crate) happens: bool,
+    /// Twice the place that comes next, plus one if the filter there has been asked, and its event happens. 0 as long as no
+    /// event with more than a handler was looked at: no walk stops in front of the first place.
+    pub(crate) place: u32,
 }
 
 impl Walk {
+    /// The end of a walk.
+    pub(crate) const DONE: Self = Self::new(Interest::NONE);
+
     /// A walk over all `events`, which are of one hook.
     #[inline]
-    pub(crate) fn new(events: Interest) -> Self {
-        Self { events, at: 0, end: 0, happens: false }
+    pub(crate) const fn new(events: Interest) -> Self {
+        Self { events, place: 0 }
     }
 
-    /// Whether it has not begun yet.
+    /// A walk that has come to the node `at`.
+    pub(crate) fn inside(events: Interest, at: u32, happens: bool) -> Self {
+        Self { events, place: at << 1 | u32::from(happens) }
+    }
+
+    /// Whether it has come to a node.
     #[inline]
-    pub(crate) fn is_new(&self) -> bool {
-        self.end == 0
+    pub(crate) fn is_inside(self) -> bool {
+        self.place != 0
     }
 }
 
@@ -142,6 +171,7 @@ impl Tree {
         let raised = |branch: &Branch| matches!(branch.event, EventId::User(user) if forest.is_raised(user));
         let mut nodes = Vec::with_capacity(self.branches.len());
         let mut roots = [(0, 0); Interest::PAIRS];
+        let mut only = [Only { event: Event::PktIn, handler: NOBODY }; Interest::PAIRS];
         for (pair, root) in std::mem::take(&mut self.roots) {
             let start = nodes.len() as u32;
             // An own stack: nesting may be deeper than the thread's.
@@ -165,8 +195,11 @@ impl Tree {
                 }
             }
             roots[pair] = (start, nodes.len() as u32);
+            if let [Node { event: EventId::Builtin(event), handler, .. }] = nodes[start as usize..] {
+                only[pair] = Only { event, handler };
+            }
         }
-        Program { nodes: nodes.into(), roots }
+        Program { nodes: nodes.into(), roots, only }
     }
 }
 
@@ -177,8 +210,6 @@ enum Step {
 
 #[cfg(test)]
 mod tests {
-    use mos_core::event::Event;
-
     use super::*;
 
     #[test]

@@ -133,6 +133,8 @@ pub(crate) struct HandlerTable {
     /// Of that, what is told of events of each side.
     heard: [Interest; 2],
     reads: [bool; 2],
+    /// What is told of what each side has received: at the end of the burst, and at once.
+    news: [[Interest; 2]; 2],
 }
 
 impl HandlerTable {
@@ -159,13 +161,25 @@ impl HandlerTable {
             interest = if wanted { interest.or(bit) } else { interest };
         }
         let heard = settings.stopped.map(|stopped| if stopped { Interest::NONE } else { interest });
-        Self { id, settings, program, interest, heard, reads }
+        let news = [false, true].map(|immediate| {
+            Side::BOTH.map(|side| match reads[side as usize] && settings.immediate == immediate {
+                true => heard[side as usize].and(Interest::of(Hook::Null, Event::NewData)),
+                false => Interest::NONE,
+            })
+        });
+        Self { id, settings, program, interest, heard, reads, news }
     }
 
     /// What is to be told of `events` of `side`.
     #[inline]
     pub(crate) fn heard(&self, side: Side, events: Interest) -> Interest {
         self.heard[side as usize].and(events)
+    }
+
+    /// What is to be told when `side` has received something: with the packet that brought it, or at the end of the burst.
+    #[inline]
+    pub(crate) fn news(&self, side: Side, immediate: bool) -> Interest {
+        self.news[usize::from(immediate)][side as usize]
     }
 
     /// Whether the bytes that `side` receives are read.

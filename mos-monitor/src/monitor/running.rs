@@ -2,17 +2,17 @@
 
 use std::any::Any;
 
-use mos_core::event::{EndReason, Hook};
+use mos_core::event::EndReason;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
 use super::{EventFilter, Monitor};
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, Raising, RcvCx, SndCx, TimerCx};
+use crate::context::{CoreTimerCx, EndCx, FilterCx, Raising, TimerCx};
 use crate::control::{Control, Socket};
 use crate::event::Forest;
 use crate::program::{Gate, Program, Raised, Walk};
 use crate::sets::Member;
-use crate::table::{HandlerTable, Settings};
+use crate::table::Settings;
 use crate::timer::Armed;
 
 /// A stream monitor of any state types.
@@ -29,8 +29,9 @@ pub(crate) trait StreamMonitor {
     fn detach(&mut self, slot: usize);
     /// The slots of its flows.
     fn slots(&self) -> Vec<usize>;
-    /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does.
-    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, table: &HandlerTable, walk: Walk) -> Option<Walk>;
+    /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does. It
+    /// may panic.
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk;
     fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason);
     fn timer(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, armed: &Armed);
     fn core_timer(&mut self, armed: &Armed, control: &mut Control);
@@ -76,29 +77,25 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         self.flows.slots()
     }
 
-    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, table: &HandlerTable, walk: Walk) -> Option<Walk> {
-        let flow = self.flows.at(cx.slot())?;
-        let Self { state, filters, forest, raised, snd, rcv, data, error, .. } = self;
-        if walk.is_new() {
-            raised.clear();
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
+        let Some(flow) = self.flows.at(cx.slot()) else { return Walk::DONE };
+        let mut events = walk.events;
+        // The usual program has one handler and nothing else for each pair: those come first.
+        if !walk.is_inside() && !control.guard.is_timing() {
+            loop {
+                let mut rest = events;
+                let Some(pair) = rest.pop_pair() else { return Walk::DONE };
+                let only = program.only(pair);
+                let Some(callback) = self.callbacks.get_mut(only.handler as usize) else { break };
+                events = rest;
+                control.told.event = only.event.into();
+                callback(&mut self.state, flow, cx, control);
+                if !control.is_idle() {
+                    return Walk::new(events);
+                }
+            }
         }
-        let filters = Filters { filters, forest, raised };
-        let told = ToldFlow { state, flow, filters, cx, control };
-        let program = &table.program;
-        match (told.control.told.hook, told.control.told.reason) {
-            (Hook::Snd, _) => told.walk(program, walk, snd, |callback, state, flow, conn| {
-                callback(&mut SndCx { state, flow, conn });
-            }),
-            (Hook::Rcv, _) => told.walk(program, walk, rcv, |callback, state, flow, conn| {
-                callback(&mut RcvCx { state, flow, conn });
-            }),
-            (Hook::Null, None) => told.walk(program, walk, data, |callback, state, flow, conn| {
-                callback(&mut DataCx { state, flow, conn });
-            }),
-            (Hook::Null, Some(reason)) => told.walk(program, walk, error, |callback, state, flow, conn| {
-                callback(&mut ErrorCx { state, flow, conn, reason });
-            }),
-        }
+        self.walk(cx, control, program, Walk { events, ..walk })
     }
 
     fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason) {
@@ -146,31 +143,22 @@ fn run<'b, At, R>(
     result
 }
 
-/// A flow that is told of events.
-struct ToldFlow<'a, 'b, S, F> {
-    state: &'a mut S,
-    flow: &'a mut F,
-    filters: Filters<'a, S, F>,
-    cx: &'a mut FlowCx<'b>,
-    control: &'a mut Control,
-}
-
-impl<'b, S, F> ToldFlow<'_, 'b, S, F> {
-    /// Walks on, with callbacks of one place, until one of them asks for something.
-    #[inline(always)]
-    fn walk<C, At>(
-        self,
-        program: &Program,
-        walk: Walk,
-        callbacks: &mut [C],
-        call: impl Fn(&mut C, &mut S, &mut F, Conn<'_, 'b, At>),
-    ) -> Option<Walk> {
-        let Self { state, flow, mut filters, cx, control } = self;
-        // By itself: what is handed on lies in memory, and is written there each time.
-        let Walk { mut events, mut at, mut end, mut happens } = walk;
+impl<S, F: Default> Monitor<S, F> {
+    /// A walk through any program.
+    #[inline(never)]
+    fn walk(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
+        let Self { state, flows, filters, forest, raised, callbacks, .. } = self;
+        let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
+        if !walk.is_inside() {
+            raised.clear();
+        }
+        let mut filters = Filters { filters, forest, raised };
+        let mut events = walk.events;
+        let (mut at, mut end, mut happens) = program.place(walk);
         loop {
             while at >= end {
-                (at, end) = program.root(events.pop_pair()?);
+                let Some(pair) = events.pop_pair() else { return Walk::DONE };
+                (at, end) = program.root(pair);
             }
             let node = program.node(at);
             control.told.event = node.event;
@@ -180,7 +168,7 @@ impl<'b, S, F> ToldFlow<'_, 'b, S, F> {
                     at = node.skip;
                 }
                 if !control.is_idle() {
-                    return Some(Walk { events, at, end, happens });
+                    return Walk::inside(events, at, happens);
                 }
                 if !std::mem::take(&mut happens) {
                     continue;
@@ -188,9 +176,9 @@ impl<'b, S, F> ToldFlow<'_, 'b, S, F> {
             }
             at += 1;
             if let Some(callback) = callbacks.get_mut(node.handler as usize) {
-                run(cx, control, |conn| call(callback, state, flow, conn));
+                control.time(|control| callback(state, flow, cx, control));
                 if !control.is_idle() {
-                    return Some(Walk { events, at, end, happens: false });
+                    return Walk::inside(events, at, false);
                 }
             }
         }
@@ -214,6 +202,6 @@ impl<S, F> Filters<'_, S, F> {
         };
         let Some(filter) = &mut self.filters[evaluated.index()] else { return false };
         let raising = Raising { forest: self.forest, evaluated, raised: self.raised };
-        run(cx, control, |conn| filter(&mut FilterCx { state, flow, conn, raising })) == Some(true)
+        control.time(|control| filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), raising }))
     }
 }
