@@ -62,6 +62,68 @@ fn update_receiver(receiver: &mut Half, packet: &Packet, next: SeqNum) {
     receiver.rcv_nxt = next;
 }
 
+/// What a next segment that turns a state says about `side`, which sent it: what is to be raised at the SND hook. `None`: this is
+/// for the long way, and nothing has changed.
+#[inline(always)]
+fn turn_sender(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> Option<Interest> {
+    let (iss_of_peer, cold) = (flow.cold(side.other()).iss, &mut flow.cold.half[side as usize]);
+    let [sender, receiver] = flow.hot.ends(side);
+    let fin = packet.tcp_flags & TcpFlags::FIN != 0;
+    let first = !sender.slow.any(SlowFlags::ACKED);
+    if sender.state.is_opening()
+        || sender.slow.any(SlowFlags::FIN_SENT) && next != packet.seq
+        || first && packet.ack != sender.rcv_nxt
+        || receiver.state == TcpState::SynRcvd && packet.ack != iss_of_peer + 1
+    {
+        return None;
+    }
+    let mut events = SND_PKT_IN;
+    if fin {
+        let end = packet.seq + packet.payload_len;
+        sender.state = sender.state.after_sending_fin(packet.ack == sender.rcv_nxt)?;
+        sender.slow.set(SlowFlags::FIN_SENT);
+        (cold.fin_seq, cold.data_max, cold.snd_max) = (end, end, next);
+        events = events.or(SND_STATE);
+    }
+    if first {
+        sender.slow.set(SlowFlags::ACKED);
+        sender.flags.set(HalfFlags::WINDOW);
+        sender.edge = packet.ack;
+        cold.ack_seen = packet.ack;
+    }
+    update_sender(sender, packet);
+    sender.slow.clear(SlowFlags::RECEIVED_LAST);
+    receiver.slow.set(SlowFlags::RECEIVED_LAST);
+    Some(events)
+}
+
+/// What it does to `side`, which received it. True if that one's state has changed.
+#[inline(always)]
+fn turn_receiver(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> bool {
+    let fin_seq = flow.cold(side).fin_seq;
+    let receiver = &mut flow.hot.half[side as usize];
+    let before = receiver.state;
+    update_receiver(receiver, packet, next);
+    if before == TcpState::SynRcvd {
+        receiver.state = TcpState::Established;
+        flow.hot.flags.set(FlowFlags::FAST);
+        flow.hot.flags.clear(FlowFlags::HALF_OPEN);
+    }
+    if receiver.slow.any(SlowFlags::FIN_SENT) && packet.ack.gt(fin_seq) {
+        receiver.state = receiver.state.after_ack_of_fin();
+    }
+    if packet.tcp_flags & TcpFlags::FIN != 0 {
+        receiver.state = receiver.state.after_fin();
+        receiver.slow.set(SlowFlags::FIN_REACHED);
+        flow.hot.flags.clear(FlowFlags::FAST);
+    }
+    let now = receiver.state;
+    if now == TcpState::Closed {
+        flow.hot.flags.clear(FlowFlags::IN_ORDER);
+    }
+    now != before
+}
+
 impl Stack {
     /// Takes a packet from its key on, if it can go this way. False: something about it is different, and nothing has changed.
     #[inline(always)]
@@ -160,46 +222,20 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> bool {
-        self.sender = side;
         let peer = side.other();
-        let &Packet { seq, ack, window, payload_len, .. } = &self.packets[index];
-        let fin = self.packets[index].tcp_flags & TcpFlags::FIN != 0;
-        let end = seq + payload_len;
-        let next = end + u32::from(fin);
-        let (hot, cold) = self.flows.parts(slot);
-        let special = hot.flags.any(FlowFlags::EXTRAS);
-        let half_open = hot.flags.any(FlowFlags::HALF_OPEN);
-        let [sender, receiver] = hot.ends(side);
-        let first = !sender.slow.any(SlowFlags::ACKED);
-        if special
-            || sender.state.is_opening()
-            || sender.slow.any(SlowFlags::FIN_SENT) && next != seq
-            || first && ack != sender.rcv_nxt
-            || receiver.state == TcpState::SynRcvd && ack != cold.half[peer as usize].iss + 1
-            || (seq.0 ^ next.0) >> SYNC_BITS != 0
-        {
+        let (packet, special) = (&self.packets[index], self.flows.hot(slot).flags.any(FlowFlags::EXTRAS));
+        let &Packet { seq, payload_len, .. } = packet;
+        let fin = packet.tcp_flags & TcpFlags::FIN != 0;
+        let next = seq + payload_len + u32::from(fin);
+        if special || (seq.0 ^ next.0) >> SYNC_BITS != 0 {
             return false;
         }
-        let mut sent = SND_PKT_IN;
-        if fin {
-            let Some(state) = sender.state.after_sending_fin(ack == sender.rcv_nxt) else { return false };
-            sender.state = state;
-            sender.slow.set(SlowFlags::FIN_SENT);
-            let cold = &mut cold.half[side as usize];
-            (cold.fin_seq, cold.data_max, cold.snd_max) = (end, end, next);
-            sent = sent.or(SND_STATE);
-        }
-        let edge = ack + (u32::from(window) << sender.window_shift);
-        sender.edge = if first { edge } else { sender.edge.max(edge) };
-        sender.ack = ack;
-        if first {
-            sender.slow.set(SlowFlags::ACKED);
-            sender.flags.set(HalfFlags::WINDOW);
-            cold.half[side as usize].ack_seen = ack;
-        }
-        sender.slow.clear(SlowFlags::RECEIVED_LAST);
-        receiver.slow.set(SlowFlags::RECEIVED_LAST);
-        hot.last_seen = self.tick as u32;
+        let (hot, cold) = self.flows.parts(slot);
+        let mut flow = Flow { hot, cold };
+        let half_open = flow.hot.flags.any(FlowFlags::HALF_OPEN);
+        let Some(sent) = turn_sender(&mut flow, side, packet, next) else { return false };
+        flow.hot.last_seen = self.tick as u32;
+        self.sender = side;
         if half_open {
             self.time_handshake(slot, side, false);
         }
@@ -218,34 +254,13 @@ impl Stack {
                 return true;
             }
         }
-        let packet = &self.packets[index];
         let (hot, cold) = self.flows.parts(slot);
-        let receiver = &mut hot.half[peer as usize];
-        update_receiver(receiver, packet, next);
-        let before = receiver.state;
-        if before == TcpState::SynRcvd {
-            receiver.state = TcpState::Established;
-        }
-        if receiver.slow.any(SlowFlags::FIN_SENT) && ack.gt(cold.half[peer as usize].fin_seq) {
-            receiver.state = receiver.state.after_ack_of_fin();
-        }
-        if fin {
-            receiver.state = receiver.state.after_fin();
-            receiver.slow.set(SlowFlags::FIN_REACHED);
-        }
-        let (changed, over) = (receiver.state != before, receiver.state == TcpState::Closed);
-        if fin {
-            hot.flags.clear(FlowFlags::FAST);
-        } else if before == TcpState::SynRcvd {
-            hot.flags.set(FlowFlags::FAST);
-            hot.flags.clear(FlowFlags::HALF_OPEN);
-        } else if over {
-            hot.flags.clear(FlowFlags::IN_ORDER);
-        }
-        if payload_len > 0 && hot.wanted.any(Wanted::buffer(peer)) {
+        let wanted = hot.wanted;
+        let changed = turn_receiver(&mut Flow { hot, cold }, peer, &self.packets[index], next);
+        if payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
             self.bring(slot, side, index, burst);
         }
-        if self.flows.hot(slot).wanted.any(Wanted::RTT) {
+        if wanted.any(Wanted::RTT) {
             self.measure_short(slot, side, index, burst);
         }
         let received = if changed { RCV_PKT_IN.or(RCV_STATE) } else { RCV_PKT_IN };
