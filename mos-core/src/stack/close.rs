@@ -10,6 +10,12 @@ use crate::tcp::TcpState;
 /// How long endpoints may go on repeating their last segments, in ticks: TIME_WAIT as they keep it.
 const LINGER: u64 = 60_000;
 
+/// What is raised when a flow ends: at the RCV hook, then at the SND hook.
+const END: [Interest; 2] = [
+    Interest::of(Hook::Rcv, Event::TcpStateChange).or(Interest::of(Hook::Rcv, Event::ConnEnd)),
+    Interest::of(Hook::Snd, Event::TcpStateChange).or(Interest::of(Hook::Snd, Event::ConnEnd)),
+];
+
 impl Stack {
     /// Ends the flow in `slot`: readers get what is left, CONN_END is raised, and its name is free. The slot itself is
     /// used again only after the burst.
@@ -31,10 +37,8 @@ impl Stack {
         };
         for side in [first, first.other()] {
             self.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
-            for hook in [Hook::Rcv, Hook::Snd] {
-                let raised = Interest::of(hook, Event::TcpStateChange).or(Interest::of(hook, Event::ConnEnd));
-                self.raise(slot, side, None, hook, raised, burst, observer);
-            }
+            self.raise(slot, side, None, Hook::Rcv, END[0], burst, observer);
+            self.raise(slot, side, None, Hook::Snd, END[1], burst, observer);
         }
         if !self.is_bypassed(slot) {
             observer.on_end(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, reason);
