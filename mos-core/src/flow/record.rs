@@ -36,6 +36,13 @@ macro_rules! flags {
                 self.0 & flags.0 == flags.0
             }
 
+            /// All flags that are set in either.
+            #[inline]
+            #[must_use]
+            pub const fn or(self, flags: Self) -> Self {
+                Self(self.0 | flags.0)
+            }
+
             /// Those of `flags` that are set.
             #[inline]
             #[must_use]
@@ -59,8 +66,9 @@ macro_rules! flags {
         impl core::ops::BitOr for $name {
             type Output = Self;
 
+            #[inline]
             fn bitor(self, other: Self) -> Self {
-                Self(self.0 | other.0)
+                self.or(other)
             }
         }
     };

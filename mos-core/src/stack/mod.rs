@@ -6,6 +6,7 @@
 //! | `open` | a packet without a flow: a new one, or an orphan |
 //! | `segment` | a packet of a flow; the long way: sender, SND hook, receiver, RCV hook |
 //! | `short` | the short way of most packets |
+//! | `handshake` | the short way of a SYN and its SYN\|ACK |
 //! | `checksums` | whether a packet counts at all |
 //! | `stream` | payload: into the stream, past gaps |
 //! | `fast_open` | data that comes with a SYN |
@@ -32,6 +33,7 @@ mod context;
 mod deliver;
 mod edit;
 mod fast_open;
+mod handshake;
 mod in_step;
 mod open;
 mod pending;

@@ -84,6 +84,7 @@ impl Stack {
         self.push_half_open(slot);
         observer.on_attach(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) });
         match beginning {
+            Beginning::Syn if self.is_plain_syn(index) => self.first_syn(slot, &segment, index, burst, observer),
             // There is nothing yet by which it could be refused.
             Beginning::Syn => self.accept(slot, sender, &segment, index, false, burst, observer),
             Beginning::SynAck(_) | Beginning::Middle => self.segment(slot, sender, index, true, burst, observer),

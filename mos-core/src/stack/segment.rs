@@ -65,7 +65,9 @@ impl Stack {
         let hot = self.flows.hot(slot);
         if hot.flags.any(FlowFlags::EXTRAS) || hot.table == Attachment::BYPASS.table {
             self.special(slot, side, index, burst, observer);
-        } else if !self.in_order(slot, side, index, burst, observer) {
+        } else if !self.in_order(slot, side, index, burst, observer)
+            && !self.syn_ack(slot, side, index, burst, observer)
+        {
             self.long(slot, side, index, burst, observer);
         }
     }

@@ -309,7 +309,7 @@ impl Stack {
     /// A packet that was edited on the short way goes on on the long one. `before`: how far its sender was known to have sent,
     /// if that was noted already.
     #[inline(never)]
-    fn receive_edited<O: Observer>(
+    pub(super) fn receive_edited<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
