@@ -353,6 +353,7 @@ impl FlowTable {
     }
 
     /// The rare part, if the flow has one.
+    #[inline]
     #[must_use]
     pub fn extras(&self, slot: u32) -> Option<&Extras> {
         self.hot[slot as usize].flags.any(FlowFlags::EXTRAS).then(|| self.extras.get(&slot)).flatten()

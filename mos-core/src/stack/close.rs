@@ -96,8 +96,16 @@ impl Stack {
         }
     }
 
-    /// Makes sure that the flow's timer fires in time. Most packets find it armed early enough.
+    /// Makes sure that the flow's timer fires in time. Most packets find it armed early enough, whatever the flow's state.
+    #[inline]
     pub(super) fn arm(&mut self, slot: u32) {
+        if self.timers.due(slot) > self.tick + self.shortest_timeout {
+            self.arm_for_state(slot);
+        }
+    }
+
+    #[inline(never)]
+    fn arm_for_state(&mut self, slot: u32) {
         let (patience, _) = self.patience(slot);
         if patience > 0 {
             self.timers.arm_by(slot, self.tick + patience, self.tick);

@@ -33,6 +33,7 @@ impl Stack {
 
     /// Whether nothing of a segment from `side` that lies at `seq`, behind all that is known to be sent, has passed all the
     /// same: bytes that were removed when they passed, and such as their receiver may have taken against all rules.
+    #[inline]
     pub(super) fn is_fresh(&self, slot: u32, side: Side, sent: (SeqNum, u32), seq: SeqNum) -> bool {
         let Some(extras) = self.flows.extras(slot) else { return true };
         let removed = extras.remaps.as_deref().is_some_and(|remaps| remaps[side as usize].touches(sent.0, sent.1));

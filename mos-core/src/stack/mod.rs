@@ -61,6 +61,7 @@ pub use transmit::{MAX_OUTGOING, Outgoing, SendError, Way};
 use crate::config::{Config, Timeouts};
 use crate::event::Side;
 use crate::flow::key::PacketKey;
+use crate::flow::table::ticks;
 use crate::flow::{FlowId, FlowKey, FlowTable, Hasher, NO_SLOT, TimerWheel};
 use crate::packet::{LinkType, MAX_BURST, Verdict};
 use crate::reassembly::{BufferStore, SegmentPool};
@@ -103,6 +104,8 @@ pub struct Stack {
     verdicts: [Verdict; MAX_BURST],
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
+    /// The shortest of these.
+    shortest_timeout: u64,
     /// The group that is being delivered.
     delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
@@ -131,6 +134,7 @@ impl Stack {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let Timeouts { half_open, established, closing, time_wait } = config.timeouts;
+        let timeouts = [half_open, established, closing, time_wait].map(|timeout| u64::from(ticks(timeout)));
         let no_key = PacketKey { key: FlowKey::NONE, tag: 0, from_high: false };
         let hasher = Hasher::new(config.hash_seed, config.vlan_tracking);
         let flows = FlowTable::new(config.max_flows, hasher);
@@ -153,8 +157,9 @@ impl Stack {
             keys: [no_key; MAX_BURST + 1],
             slots: [NO_SLOT; MAX_BURST + 1],
             verdicts: [Verdict::Forward; MAX_BURST],
-            timeouts: [half_open, established, closing, time_wait]
-                .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
+            timeouts,
+            // Without patience a state has no end, or no beginning.
+            shortest_timeout: timeouts.into_iter().filter(|ticks| *ticks > 0).min().unwrap_or(u64::MAX / 2),
             delivering: None,
             suspect_bytes: 0,
             sender: Side::Client,

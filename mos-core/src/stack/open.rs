@@ -3,7 +3,7 @@
 use super::{FlowCx, PacketCx, Stack};
 use crate::event::{EndReason, Observer, Side, Wanted};
 use crate::flow::record::{HalfFlags, ReuseSyn, SlowFlags};
-use crate::flow::{FlowFlags, NO_SLOT, Offers};
+use crate::flow::{FlowFlags, FlowId, NO_SLOT, Offers};
 use crate::packet::Burst;
 use crate::tcp::flow::WIDEST_SHIFT;
 use crate::tcp::{Flow, Segment, TcpState};
@@ -109,8 +109,9 @@ impl Stack {
         self.half_open.push_back(self.flows.id(slot));
     }
 
-    fn is_half_open(&self, id: crate::flow::FlowId) -> bool {
-        self.flows.slot_of(id).is_some_and(|slot| self.flows.hot(slot).flags.any(FlowFlags::HALF_OPEN))
+    fn is_half_open(&self, id: FlowId) -> bool {
+        // The line first: of most flows that tells it all.
+        self.flows.hot(id.slot).flags.any(FlowFlags::HALF_OPEN) && self.flows.slot_of(id).is_some()
     }
 
     /// Makes room for one flow (D21): the oldest half-open one goes, or else the one that was idle longest.

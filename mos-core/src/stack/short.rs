@@ -273,7 +273,7 @@ impl Stack {
     }
 
     /// The SND hook of a segment whose numbers are the next ones.
-    #[inline]
+    #[inline(always)]
     fn send_short<O: Observer>(
         &mut self,
         slot: u32,
