@@ -4,11 +4,11 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx};
 use mos_core::time::Timestamp;
 
-use crate::control::{Control, MAX_MONITORS};
+use crate::control::Control;
 use crate::monitor::StreamMonitor;
-use crate::monitors::{Monitors, OpenMonitor};
+use crate::monitors::{Monitors, Streams};
 use crate::program::Walk;
-use crate::sets::{MAX_SETS, Member, Seat, Set};
+use crate::sets::{MAX_SETS, Member, Seat};
 use crate::timer::{Armed, Clock};
 
 /// What is told to the monitors of a flow.
@@ -16,14 +16,18 @@ use crate::timer::{Armed, Clock};
 struct Telling {
     hook: Hook,
     side: Side,
-    /// Where on the wire it goes: that is the order of the monitors.
-    towards: Side,
 }
 
 impl Telling {
     /// Something of no packet that goes one way.
     fn of(side: Side) -> Self {
-        Self { hook: Hook::Null, side, towards: side }
+        Self { hook: Hook::Null, side }
+    }
+
+    /// Where on the wire it goes: that is the order of the monitors.
+    #[inline]
+    fn towards(self) -> Side {
+        if self.hook == Hook::Snd { self.side.other() } else { self.side }
     }
 
     /// The turn of `member`.
@@ -33,23 +37,66 @@ impl Telling {
         (told.member, told.hook, told.side) = (member, self.hook, self.side);
     }
 
-    /// The turn of the monitor on `seat`: it walks its handlers. Returns where to go on once what they have asked for is done.
+    /// The turn of the monitor on `seat`, which wants `events` and is not timed: its handlers are called. Returns where to go on
+    /// once what they have asked for is done.
+    ///
+    /// The usual program has one handler and nothing else for each pair: such handlers are called from here.
     #[inline(always)]
+    fn call(
+        self,
+        cx: &mut FlowCx<'_>,
+        streams: &mut Streams,
+        control: &mut Control,
+        seat: &Seat,
+        events: Interest,
+    ) -> Option<Walk> {
+        let open = streams[usize::from(seat.member.index)].as_mut()?;
+        self.note(control, seat.member);
+        let mut rest = events;
+        loop {
+            let events = rest;
+            let pair = rest.pop_pair()?;
+            let Some(only) = seat.table.program.only(pair) else {
+                return self.walk(cx, streams, control, seat, Walk::new(events));
+            };
+            control.told.event = only.event.into();
+            let slot = cx.slot();
+            let called = control.catch(|control| open.monitor.call(only.handler as usize, slot, cx, control));
+            if called.is_none() {
+                return self.panicked(cx, control);
+            }
+            if !control.is_idle() {
+                return Some(Walk::new(rest));
+            }
+            if rest.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    /// The same for any program, from any place on.
+    #[inline(never)]
     fn walk(
         self,
         cx: &mut FlowCx<'_>,
-        streams: &mut [Option<OpenMonitor>; MAX_MONITORS],
+        streams: &mut Streams,
         control: &mut Control,
         seat: &Seat,
         walk: Walk,
     ) -> Option<Walk> {
         let open = streams[usize::from(seat.member.index)].as_mut()?;
         self.note(control, seat.member);
-        let walk = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk));
-        if walk.is_none() {
-            control.leave(seat.member, cx.flow());
-        }
-        if control.is_idle() { None } else { Some(walk.unwrap_or(Walk::DONE)) }
+        let Some(walk) = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk)) else {
+            return self.panicked(cx, control);
+        };
+        if control.is_idle() { None } else { Some(walk) }
+    }
+
+    /// A callback has: its monitor leaves the flow, and hears no more of what is being told.
+    #[cold]
+    fn panicked(self, cx: &FlowCx<'_>, control: &mut Control) -> Option<Walk> {
+        control.leave(control.told.member, cx.flow());
+        Some(Walk::DONE)
     }
 }
 
@@ -72,12 +119,12 @@ impl Monitors {
     fn tell(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
         let Self { sets, streams, control, .. } = self;
         let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
-        let Some(seat) = set.and_then(Set::only) else { return self.tell_all(cx, telling, wants) };
+        let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return self.tell_all(cx, telling, wants) };
         let events = wants(cx, seat);
         if events.is_empty() {
             return;
         }
-        if let Some(walk) = telling.walk(cx, streams, control, seat, Walk::new(events)) {
+        if let Some(walk) = telling.call(cx, streams, control, seat, events) {
             let asked = Some((seat.clone(), walk));
             self.tell_on(asked, cx, telling, wants);
         }
@@ -91,12 +138,17 @@ impl Monitors {
             self.set_again(cx);
             return self.tell_on(None, cx, telling, wants);
         };
-        let asked = set.seats(telling.towards, None).find_map(|seat| {
+        let timed = control.guard.is_timing();
+        let asked = set.seats(telling.towards(), None).find_map(|seat| {
             let events = wants(cx, seat);
             if events.is_empty() {
                 return None;
             }
-            Some((seat.clone(), telling.walk(cx, streams, control, seat, Walk::new(events))?))
+            let walk = match timed {
+                false => telling.call(cx, streams, control, seat, events),
+                true => telling.walk(cx, streams, control, seat, Walk::new(events)),
+            }?;
+            Some((seat.clone(), walk))
         });
         if asked.is_some() {
             self.tell_on(asked, cx, telling, wants);
@@ -122,7 +174,7 @@ impl Monitors {
             }
             let set = self.sets.get(cx.table());
             let next = || {
-                let seat = set?.seats(telling.towards, last).next()?;
+                let seat = set?.seats(telling.towards(), last).next()?;
                 Some((seat.clone(), Walk::new(wants(cx, seat))))
             };
             let Some((seat, walk)) = asked.take().or_else(next) else { return };
@@ -290,9 +342,7 @@ impl Observer for Monitors {
 
     #[inline(always)]
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
-        let towards = if hook == Hook::Snd { side.other() } else { side };
-        let telling = Telling { hook, side, towards };
-        self.tell(cx, telling, |_, seat| seat.table.heard(side, events));
+        self.tell(cx, Telling { hook, side }, |_, seat| seat.table.heard(side, events));
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {

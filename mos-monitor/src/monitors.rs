@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mos_core::event::{Attachment, Side};
 use mos_core::flow::FlowId;
@@ -69,11 +70,14 @@ impl OpenMonitor {
     }
 }
 
+/// The stream monitors that are open, by index.
+pub(crate) type Streams = [Option<OpenMonitor>; MAX_MONITORS];
+
 /// The monitors of a core, as the stack's observer.
 #[derive(Default)]
 pub(crate) struct Monitors {
-    /// By index; `creation` has their order.
-    pub(crate) streams: [Option<OpenMonitor>; MAX_MONITORS],
+    /// `creation` has their order.
+    pub(crate) streams: Streams,
     pub(crate) creation: SmallVec<[Member; MAX_MONITORS]>,
     /// Those that every flow begins with, by the bits of their indices, ...
     pub(crate) always: u16,
@@ -148,6 +152,12 @@ impl Monitors {
                 *(if open.monitor.is_choosy() { &mut self.choosy } else { &mut self.always }) |= 1 << index;
             }
         }
+    }
+
+    /// From now on callbacks are timed.
+    pub(crate) fn time_callbacks(&mut self, budget: Duration) {
+        self.control.guard.time(budget);
+        self.sets.time();
     }
 
     /// Does what callbacks have asked for.
