@@ -37,8 +37,8 @@ impl Telling {
         (told.member, told.hook, told.side) = (member, self.hook, self.side);
     }
 
-    /// The turn of the monitor on `seat`, which wants `events` and is not timed: its handlers are called. Returns where to go on
-    /// once what they have asked for is done.
+    /// The turn of the monitor on `seat`, of which nothing is timed: its handlers are called, as far as none of them asks for
+    /// anything. False if one has: then `walk`, which is at its beginning here, has come to where it goes on.
     ///
     /// The usual program has one handler and nothing else for each pair: such handlers are called from here.
     #[inline(always)]
@@ -48,55 +48,58 @@ impl Telling {
         streams: &mut Streams,
         control: &mut Control,
         seat: &Seat,
-        events: Interest,
-    ) -> Option<Walk> {
-        let open = streams[usize::from(seat.member.index)].as_mut()?;
+        walk: &mut Walk,
+    ) -> bool {
+        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
         self.note(control, seat.member);
-        let mut rest = events;
         loop {
-            let events = rest;
-            let pair = rest.pop_pair()?;
+            let mut rest = walk.events;
+            let Some(pair) = rest.pop_pair() else { return true };
             let Some(only) = seat.table.program.only(pair) else {
-                return self.walk(cx, streams, control, seat, Walk::new(events));
+                return self.walk(cx, streams, control, seat, walk);
             };
+            *walk = Walk::new(rest);
             control.told.event = only.event.into();
             let slot = cx.slot();
             let called = control.catch(|control| open.monitor.call(only.handler as usize, slot, cx, control));
             if called.is_none() {
-                return self.panicked(cx, control);
+                return self.panicked(cx, control, walk);
             }
             if !control.is_idle() {
-                return Some(Walk::new(rest));
+                return false;
             }
             if rest.is_empty() {
-                return None;
+                return true;
             }
         }
     }
 
-    /// The same for any program, from any place on.
-    #[inline(never)]
+    /// The same for any program, from any place on, and timed if need be.
+    #[inline(always)]
     fn walk(
         self,
         cx: &mut FlowCx<'_>,
         streams: &mut Streams,
         control: &mut Control,
         seat: &Seat,
-        walk: Walk,
-    ) -> Option<Walk> {
-        let open = streams[usize::from(seat.member.index)].as_mut()?;
+        walk: &mut Walk,
+    ) -> bool {
+        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
         self.note(control, seat.member);
-        let Some(walk) = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk)) else {
-            return self.panicked(cx, control);
-        };
-        if control.is_idle() { None } else { Some(walk) }
+        let from = *walk;
+        match control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, from)) {
+            Some(to) => *walk = to,
+            None => return self.panicked(cx, control, walk),
+        }
+        control.is_idle()
     }
 
     /// A callback has: its monitor leaves the flow, and hears no more of what is being told.
-    #[cold]
-    fn panicked(self, cx: &FlowCx<'_>, control: &mut Control) -> Option<Walk> {
+    #[inline(always)]
+    fn panicked(self, cx: &FlowCx<'_>, control: &mut Control, walk: &mut Walk) -> bool {
         control.leave(control.told.member, cx.flow());
-        Some(Walk::DONE)
+        *walk = Walk::DONE;
+        false
     }
 }
 
@@ -120,14 +123,12 @@ impl Monitors {
         let Self { sets, streams, control, .. } = self;
         let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
         let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return self.tell_all(cx, telling, wants) };
-        let events = wants(cx, seat);
-        if events.is_empty() {
+        let mut walk = Walk::new(wants(cx, seat));
+        if walk.events.is_empty() || telling.call(cx, streams, control, seat, &mut walk) {
             return;
         }
-        if let Some(walk) = telling.call(cx, streams, control, seat, events) {
-            let asked = Some((seat.clone(), walk));
-            self.tell_on(asked, cx, telling, wants);
-        }
+        let asked = Some((seat.clone(), walk));
+        self.tell_on(asked, cx, telling, wants);
     }
 
     /// The same for any flow.
@@ -140,15 +141,13 @@ impl Monitors {
         };
         let timed = control.guard.is_timing();
         let asked = set.seats(telling.towards(), None).find_map(|seat| {
-            let events = wants(cx, seat);
-            if events.is_empty() {
-                return None;
-            }
-            let walk = match timed {
-                false => telling.call(cx, streams, control, seat, events),
-                true => telling.walk(cx, streams, control, seat, Walk::new(events)),
-            }?;
-            Some((seat.clone(), walk))
+            let mut walk = Walk::new(wants(cx, seat));
+            let is_quiet = walk.events.is_empty()
+                || match timed {
+                    false => telling.call(cx, streams, control, seat, &mut walk),
+                    true => telling.walk(cx, streams, control, seat, &mut walk),
+                };
+            if is_quiet { None } else { Some((seat.clone(), walk)) }
         });
         if asked.is_some() {
             self.tell_on(asked, cx, telling, wants);
@@ -177,11 +176,12 @@ impl Monitors {
                 let seat = set?.seats(telling.towards(), last).next()?;
                 Some((seat.clone(), Walk::new(wants(cx, seat))))
             };
-            let Some((seat, walk)) = asked.take().or_else(next) else { return };
+            let Some((seat, mut walk)) = asked.take().or_else(next) else { return };
             last = Some(seat.member);
-            if self.sets.has(cx.table(), seat.member) {
-                let walk = telling.walk(cx, &mut self.streams, &mut self.control, &seat, walk);
-                asked = walk.map(|walk| (seat, walk));
+            if self.sets.has(cx.table(), seat.member)
+                && !telling.walk(cx, &mut self.streams, &mut self.control, &seat, &mut walk)
+            {
+                asked = Some((seat, walk));
             }
         }
     }

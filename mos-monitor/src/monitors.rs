@@ -162,7 +162,7 @@ impl Monitors {
 
     /// Does what callbacks have asked for.
     pub(crate) fn apply(&mut self, attachments: &mut Attachments<'_>) {
-        let mut commands = std::mem::take(&mut self.control.commands);
+        let mut commands = self.control.take_commands();
         for command in commands.drain(..) {
             match command {
                 Command::OpenStream { member, monitor } => {
@@ -193,9 +193,7 @@ impl Monitors {
                 Command::Change(member, Some(flow), change) => self.change(member, flow, change, attachments),
             }
         }
-        // The same memory the next time: nobody could ask for more in between.
-        debug_assert!(self.control.commands.is_empty());
-        self.control.commands = commands;
+        self.control.done(commands);
         if self.control.timers.changed {
             self.control.timers.changed = false;
             attachments.wake_at(self.control.timers.next_due());

@@ -77,7 +77,8 @@ impl Program {
     /// The handler of a pair, if there is nothing else for it.
     #[inline]
     pub(crate) fn only(&self, pair: usize) -> Option<Only> {
-        Some(self.only[pair]).filter(|only| only.handler != NOBODY)
+        let only = self.only[pair];
+        if only.handler == NOBODY { None } else { Some(only) }
     }
 
     /// Where `walk` goes on, where the built-in event there ends, and whether the event there is known to happen.

@@ -88,40 +88,9 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
-        let Self { state, flows, filters, defined, callbacks, .. } = self;
-        let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
-        if !walk.is_inside() {
-            defined.raised.clear();
-        }
-        let mut filters = Filters { filters, defined };
-        let mut events = walk.events;
-        let (mut at, mut end, mut happens) = program.place(walk);
-        loop {
-            while at >= end {
-                let Some(pair) = events.pop_pair() else { return Walk::DONE };
-                (at, end) = program.root(pair);
-            }
-            let node = program.node(at);
-            control.told.event = node.event;
-            if node.gate != Gate::Open && !std::mem::take(&mut happens) {
-                happens = filters.pass(node.gate, state, flow, cx, control);
-                if !happens {
-                    at = node.skip;
-                }
-                if !control.is_idle() {
-                    return Walk::inside(events, at, happens);
-                }
-                if !std::mem::take(&mut happens) {
-                    continue;
-                }
-            }
-            at += 1;
-            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
-                control.time(|control| callback(state, flow, cx, control));
-                if !control.is_idle() {
-                    return Walk::inside(events, at, false);
-                }
-            }
+        match control.guard.is_timing() {
+            false => self.walk::<false>(cx, control, program, walk),
+            true => self.walk::<true>(cx, control, program, walk),
         }
     }
 
@@ -170,6 +139,53 @@ fn run<'b, At, R>(
     result
 }
 
+impl<S, F: Default> Monitor<S, F> {
+    /// See [`StreamMonitor::tell`]. Whether callbacks are timed is not asked again for each of them.
+    fn walk<const TIMED: bool>(
+        &mut self,
+        cx: &mut FlowCx<'_>,
+        control: &mut Control,
+        program: &Program,
+        walk: Walk,
+    ) -> Walk {
+        let Self { state, flows, filters, defined, callbacks, .. } = self;
+        let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
+        if !walk.is_inside() {
+            defined.raised.clear();
+        }
+        let mut filters = Filters { filters, defined };
+        let mut events = walk.events;
+        let (mut at, mut end, mut happens) = program.place(walk);
+        loop {
+            while at >= end {
+                let Some(pair) = events.pop_pair() else { return Walk::DONE };
+                (at, end) = program.root(pair);
+            }
+            let node = program.node(at);
+            control.told.event = node.event;
+            if node.gate != Gate::Open && !std::mem::take(&mut happens) {
+                happens = filters.pass::<TIMED>(node.gate, state, flow, cx, control);
+                if !happens {
+                    at = node.skip;
+                }
+                if !control.is_idle() {
+                    return Walk::inside(events, at, happens);
+                }
+                if !std::mem::take(&mut happens) {
+                    continue;
+                }
+            }
+            at += 1;
+            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
+                control.time_if::<TIMED, _>(|control| callback(state, flow, cx, control));
+                if !control.is_idle() {
+                    return Walk::inside(events, at, false);
+                }
+            }
+        }
+    }
+}
+
 /// The filters of a monitor, and what they have raised in the walk at hand.
 struct Filters<'a, S, F> {
     filters: &'a mut [Option<EventFilter<S, F>>],
@@ -179,13 +195,20 @@ struct Filters<'a, S, F> {
 impl<S, F> Filters<'_, S, F> {
     /// Whether an event happens whose parent does.
     #[inline(always)]
-    fn pass(&mut self, gate: Gate, state: &mut S, flow: &mut F, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
+    fn pass<const TIMED: bool>(
+        &mut self,
+        gate: Gate,
+        state: &mut S,
+        flow: &mut F,
+        cx: &mut FlowCx<'_>,
+        control: &mut Control,
+    ) -> bool {
         let event = match gate {
             Gate::Open => return true,
             Gate::Raised(event) => return self.defined.raised.contains(&event),
             Gate::Filter(event) => event,
         };
         let Some(filter) = &mut self.filters[event.index()] else { return false };
-        control.time(|control| filter(state, flow, cx, control, self.defined))
+        control.time_if::<TIMED, _>(|control| filter(state, flow, cx, control, self.defined))
     }
 }
