@@ -45,6 +45,11 @@ impl Tables {
         self.tables.insert(settings, Rc::clone(&table));
         table
     }
+
+    /// Those that are in use.
+    fn used(&self) -> usize {
+        self.tables.values().filter(|table| Rc::strong_count(table) > 1).count()
+    }
 }
 
 pub(crate) struct OpenMonitor {
@@ -70,8 +75,8 @@ impl OpenMonitor {
     }
 }
 
-/// The stream monitors that are open, by index.
-pub(crate) type Streams = [Option<OpenMonitor>; MAX_MONITORS];
+/// The stream monitors that are open, by index. In boxes: then a place is found without a multiplication.
+pub(crate) type Streams = [Option<Box<OpenMonitor>>; MAX_MONITORS];
 
 /// The monitors of a core, as the stack's observer.
 #[derive(Default)]
@@ -126,7 +131,7 @@ impl Monitors {
 
     #[inline]
     pub(crate) fn open_monitor(&mut self, member: Member) -> Option<&mut OpenMonitor> {
-        self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        self.streams[usize::from(member.index)].as_deref_mut().filter(|open| open.order == member.order)
     }
 
     /// The set of monitors for a flow that begins with these, by the bits of their indices. `None` if all numbers are in use.
@@ -169,7 +174,7 @@ impl Monitors {
                     let mut tables = Tables::default();
                     let base = tables.get(monitor.settings().clone(), monitor.forest());
                     let open = OpenMonitor { order: member.order, monitor, base, tables };
-                    self.streams[usize::from(member.index)] = Some(open);
+                    self.streams[usize::from(member.index)] = Some(Box::new(open));
                     self.creation.push(member);
                     self.begin_anew();
                 }
@@ -287,7 +292,6 @@ impl Monitors {
 
     /// Handler tables that are in use, of all monitors.
     pub(crate) fn tables(&self) -> usize {
-        let used = |open: &OpenMonitor| open.tables.tables.values().filter(|table| Rc::strong_count(table) > 1).count();
-        self.streams.iter().flatten().map(used).sum()
+        self.streams.iter().flatten().map(|open| open.tables.used()).sum()
     }
 }
