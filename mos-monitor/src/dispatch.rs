@@ -204,6 +204,24 @@ impl Monitors {
         }
     }
 
+    /// The flow is over: its monitors are told, if they want to be, and let go of it.
+    #[inline(never)]
+    fn end_each(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
+        let flow = cx.flow();
+        let mut last = None;
+        // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
+        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
+            let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
+            if wants_end {
+                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
+                    monitor.end(cx, control, reason);
+                });
+            }
+            self.detach(member, flow);
+            last = Some(member);
+        }
+    }
+
     /// A timer has fired.
     fn fire(&mut self, armed: &Armed, cx: &mut CoreCx<'_>) {
         let member = armed.member;
@@ -312,7 +330,7 @@ impl Observer for Monitors {
     fn on_attach(&mut self, cx: &mut FlowCx<'_>) {
         let Self { sets, streams, control, .. } = self;
         let Some(set) = sets.get(cx.table()) else { return };
-        for Seat { member, .. } in set.seats(Side::Server, None) {
+        for Seat { member, .. } in &set.seats {
             if let Some(open) = &mut streams[usize::from(member.index)]
                 && control.catch(|_| open.monitor.attach(cx.slot())).is_none()
             {
@@ -367,18 +385,10 @@ impl Observer for Monitors {
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
-        let flow = cx.flow();
-        let mut last = None;
-        // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
-        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
-            let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
-            if wants_end {
-                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
-                    monitor.end(cx, control, reason);
-                });
-            }
-            self.detach(member, flow);
-            last = Some(member);
+        let only = self.sets.get(cx.table()).and_then(|set| set.only.as_ref());
+        match only {
+            Some(seat) if !seat.table.interest.any(Interest::END) => self.detach(seat.member, cx.flow()),
+            _ => self.end_each(cx, reason),
         }
         self.sets.release(cx.table());
     }

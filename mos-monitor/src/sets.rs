@@ -39,7 +39,8 @@ type Name = SmallVec<[(u32, u64); 2]>;
 
 #[derive(Debug)]
 pub(crate) struct Set {
-    seats: Box<[Seat]>,
+    /// In order of creation.
+    pub(crate) seats: Box<[Seat]>,
     /// The only seat, if there is one and callbacks are not timed: the usual case, and the cheapest.
     pub(crate) only: Option<Seat>,
     /// What the flows' lines say of `interest`.
