@@ -140,7 +140,7 @@ impl Monitors {
             return self.tell_on(None, cx, telling, wants);
         };
         let timed = control.guard.is_timing();
-        let asked = set.seats(telling.towards(), None).find_map(|seat| {
+        let asked = set.all(telling.towards()).iter().find_map(|seat| {
             let mut walk = Walk::new(wants(cx, seat));
             let is_quiet = walk.events.is_empty()
                 || match timed {

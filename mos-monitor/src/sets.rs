@@ -41,6 +41,8 @@ type Name = SmallVec<[(u32, u64); 2]>;
 pub(crate) struct Set {
     /// In order of creation.
     pub(crate) seats: Box<[Seat]>,
+    /// The other way round.
+    reversed: Box<[Seat]>,
     /// The only seat, if there is one and callbacks are not timed: the usual case, and the cheapest.
     pub(crate) only: Option<Seat>,
     /// What the flows' lines say of `interest`.
@@ -275,14 +277,21 @@ impl Set {
     /// The seats, in the order in which they stand on the wire for what comes towards `side`; with `last`, those behind it.
     #[inline]
     pub(crate) fn seats(&self, towards: Side, last: Option<Member>) -> impl Iterator<Item = &Seat> {
-        let (seats, count) = (&*self.seats, self.seats.len());
-        let place = move |index| if towards == Side::Server { index } else { count - 1 - index };
         let is_behind = move |seat: &&Seat| match (last, towards) {
             (None, _) => true,
             (Some(last), Side::Server) => seat.member.order > last.order,
             (Some(last), Side::Client) => seat.member.order < last.order,
         };
-        (0..count).filter_map(move |index| seats.get(place(index))).filter(is_behind)
+        self.all(towards).iter().filter(is_behind)
+    }
+
+    /// All seats, in the order in which they stand on the wire for what comes towards `side`.
+    #[inline]
+    pub(crate) fn all(&self, towards: Side) -> &[Seat] {
+        match towards {
+            Side::Server => &self.seats,
+            Side::Client => &self.reversed,
+        }
     }
 
     /// The seats without those of `member`.
@@ -309,6 +318,7 @@ impl Set {
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });
+        let reversed = seats.iter().rev().cloned().collect();
         let only = if let [only] = &*seats
             && !timed
         {
@@ -316,6 +326,7 @@ impl Set {
         } else {
             None
         };
-        Self { seats: seats.into_vec().into(), only, wanted: Wanted::of(interest), interest, reading, flows }
+        let seats = seats.into_vec().into();
+        Self { seats, reversed, only, wanted: Wanted::of(interest), interest, reading, flows }
     }
 }
