@@ -5,7 +5,7 @@ use std::any::Any;
 use mos_core::event::EndReason;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
-use super::{EventFilter, Monitor};
+use super::{EventFilter, Monitor, OnEvent};
 use crate::conn::Conn;
 use crate::context::{CoreTimerCx, Defined, EndCx, TimerCx};
 use crate::control::{Control, Socket};
@@ -141,6 +141,7 @@ fn run<'b, At, R>(
 
 impl<S, F: Default> Monitor<S, F> {
     /// See [`StreamMonitor::tell`]. Whether callbacks are timed is not asked again for each of them.
+    #[inline(never)]
     fn walk<const TIMED: bool>(
         &mut self,
         cx: &mut FlowCx<'_>,
@@ -150,12 +151,20 @@ impl<S, F: Default> Monitor<S, F> {
     ) -> Walk {
         let Self { state, flows, filters, defined, callbacks, .. } = self;
         let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
-        if !walk.is_inside() {
-            defined.raised.clear();
-        }
-        let mut filters = Filters { filters, defined };
+        let mut turn = Turn { state, flow, filters, defined, callbacks };
         let mut events = walk.events;
-        let (mut at, mut end, mut happens) = program.place(walk);
+        let (mut at, mut end, happens) = program.place(walk);
+        if !walk.is_inside() {
+            turn.defined.raised.clear();
+        } else if happens {
+            let node = program.node(at);
+            at += 1;
+            control.told.event = node.event;
+            turn.call::<TIMED>(node.handler, cx, control);
+            if !control.is_idle() {
+                return Walk::inside(events, at, false);
+            }
+        }
         loop {
             while at >= end {
                 let Some(pair) = events.pop_pair() else { return Walk::DONE };
@@ -163,52 +172,54 @@ impl<S, F: Default> Monitor<S, F> {
             }
             let node = program.node(at);
             control.told.event = node.event;
-            if node.gate != Gate::Open && !std::mem::take(&mut happens) {
-                happens = filters.pass::<TIMED>(node.gate, state, flow, cx, control);
+            if node.gate != Gate::Open {
+                let happens = turn.passes::<TIMED>(node.gate, cx, control);
                 if !happens {
                     at = node.skip;
                 }
                 if !control.is_idle() {
                     return Walk::inside(events, at, happens);
                 }
-                if !std::mem::take(&mut happens) {
+                if !happens {
                     continue;
                 }
             }
             at += 1;
-            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
-                control.time_if::<TIMED, _>(|control| callback(state, flow, cx, control));
-                if !control.is_idle() {
-                    return Walk::inside(events, at, false);
-                }
+            turn.call::<TIMED>(node.handler, cx, control);
+            if !control.is_idle() {
+                return Walk::inside(events, at, false);
             }
         }
     }
 }
 
-/// The filters of a monitor, and what they have raised in the walk at hand.
-struct Filters<'a, S, F> {
+/// What a monitor's walk over the handlers of a flow needs.
+struct Turn<'a, S, F> {
+    state: &'a mut S,
+    flow: &'a mut F,
     filters: &'a mut [Option<EventFilter<S, F>>],
     defined: &'a mut Defined,
+    callbacks: &'a mut [OnEvent<S, F>],
 }
 
-impl<S, F> Filters<'_, S, F> {
+impl<S, F> Turn<'_, S, F> {
     /// Whether an event happens whose parent does.
     #[inline(always)]
-    fn pass<const TIMED: bool>(
-        &mut self,
-        gate: Gate,
-        state: &mut S,
-        flow: &mut F,
-        cx: &mut FlowCx<'_>,
-        control: &mut Control,
-    ) -> bool {
+    fn passes<const TIMED: bool>(&mut self, gate: Gate, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
         let event = match gate {
             Gate::Open => return true,
             Gate::Raised(event) => return self.defined.raised.contains(&event),
             Gate::Filter(event) => event,
         };
         let Some(filter) = &mut self.filters[event.index()] else { return false };
-        control.time_if::<TIMED, _>(|control| filter(state, flow, cx, control, self.defined))
+        control.time_if::<TIMED, _>(|control| filter(self.state, self.flow, cx, control, self.defined))
+    }
+
+    /// Calls a handler, if there is one.
+    #[inline(always)]
+    fn call<const TIMED: bool>(&mut self, handler: u32, cx: &mut FlowCx<'_>, control: &mut Control) {
+        if let Some(callback) = self.callbacks.get_mut(handler as usize) {
+            control.time_if::<TIMED, _>(|control| callback(self.state, self.flow, cx, control));
+        }
     }
 }
