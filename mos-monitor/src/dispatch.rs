@@ -63,7 +63,8 @@ impl Telling {
             let slot = cx.slot();
             let called = control.catch(|control| open.monitor.call(only.handler as usize, slot, cx, control));
             if called.is_none() {
-                return self.panicked(cx, control, walk);
+                *walk = panicked(cx, control);
+                return false;
             }
             if !control.is_idle() {
                 return false;
@@ -87,20 +88,18 @@ impl Telling {
         let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
         self.note(control, seat.member);
         let from = *walk;
-        match control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, from)) {
-            Some(to) => *walk = to,
-            None => return self.panicked(cx, control, walk),
-        }
+        let to = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, from));
+        *walk = to.unwrap_or_else(|| panicked(cx, control));
         control.is_idle()
     }
+}
 
-    /// A callback has: its monitor leaves the flow, and hears no more of what is being told.
-    #[inline(always)]
-    fn panicked(self, cx: &FlowCx<'_>, control: &mut Control, walk: &mut Walk) -> bool {
-        control.leave(control.told.member, cx.flow());
-        *walk = Walk::DONE;
-        false
-    }
+/// A callback has: its monitor leaves the flow, and hears no more of what is being told.
+#[cold]
+#[inline(never)]
+fn panicked(cx: &FlowCx<'_>, control: &mut Control) -> Walk {
+    control.leave(control.told.member, cx.flow());
+    Walk::DONE
 }
 
 impl Monitors {
