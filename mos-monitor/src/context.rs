@@ -54,7 +54,7 @@ context! {
 }
 context! {
     /// A filter is asked whether its event happens.
-    FilterCx, AtFilter, raising: Raising<'a>
+    FilterCx, AtFilter, evaluated: UserEvent, defined: &'a mut Defined
 }
 
 impl<S, F> DataCx<'_, '_, S, F> {
@@ -105,7 +105,8 @@ impl<S, F> FilterCx<'_, '_, S, F> {
     ///
     /// [`RaiseError`] if it was not allocated there.
     pub fn raise(&mut self, event: UserEvent) -> Result<(), RaiseError> {
-        self.raising.raise(event)
+        let Defined { forest, raised } = &mut *self.defined;
+        Raising { forest, evaluated: self.evaluated, raised }.raise(event)
     }
 }
 
@@ -113,6 +114,19 @@ impl<S, F> FilterCx<'_, '_, S, F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("only events allocated below {0:?}, or below one above it, can be raised by its filter")]
 pub struct RaiseError(pub UserEvent);
+
+/// The events that a monitor has defined, and those that filters have raised in the walk at hand.
+#[derive(Debug)]
+pub(crate) struct Defined {
+    pub(crate) forest: Forest,
+    pub(crate) raised: Raised,
+}
+
+impl Defined {
+    pub(crate) fn new(owner: u64) -> Self {
+        Self { forest: Forest::new(owner), raised: Raised::new() }
+    }
+}
 
 /// What a filter may raise.
 #[derive(Debug)]

@@ -87,7 +87,9 @@ pub struct Control {
     /// By index of stream monitors.
     known: [Option<Known>; MAX_MONITORS],
     next_order: u32,
-    pub(crate) commands: Vec<Command>,
+    commands: Vec<Command>,
+    /// Nothing was asked for: no command is there, and no timer was set. Looked at after each call of a callback, so it is one flag.
+    is_idle: bool,
     /// The descriptors of flows, by index of stream monitors.
     flow_sockets: [FlowSockets; MAX_MONITORS],
     pub(crate) guard: Guard,
@@ -118,6 +120,7 @@ impl Default for Control {
             known: [const { None }; MAX_MONITORS],
             next_order: 0,
             commands: Vec::new(),
+            is_idle: true,
             flow_sockets: Default::default(),
             guard: Guard::default(),
             now: Timestamp::ZERO,
@@ -164,9 +167,8 @@ impl Control {
         let member = Member { index: index as u8, order: self.next_order };
         let descriptor = self.register_monitor(Socket::Stream(member))?;
         self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
-        self.tell_timers();
         for (timer, handler) in monitor.first_timers() {
-            if self.timers.set(&mut self.sockets, member, handler, None, timer).is_none() {
+            if self.arm(member, handler, None, timer).is_none() {
                 // Opened with all its timers, or not at all.
                 self.timers.close(&mut self.sockets, member);
                 self.known[index] = None;
@@ -174,7 +176,7 @@ impl Control {
                 return Err(OpenError::TooMany { most: MAX_MONITORS });
             }
         }
-        self.commands.push(Command::OpenStream { member, monitor: Box::new(monitor) });
+        self.ask(Command::OpenStream { member, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
 
@@ -186,7 +188,7 @@ impl Control {
     pub fn open_raw<S: 'static>(&mut self, monitor: RawMonitor<S>) -> Result<Descriptor, OpenError> {
         let order = self.next_order;
         let descriptor = self.register_monitor(Socket::Raw { order })?;
-        self.commands.push(Command::OpenRaw { order, monitor: Box::new(monitor) });
+        self.ask(Command::OpenRaw { order, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
 
@@ -260,12 +262,12 @@ impl Control {
         if let Socket::Stream(member) = socket {
             self.known[usize::from(member.index)] = None;
         }
-        self.commands.push(Command::Close(socket));
+        self.ask(Command::Close(socket));
     }
 
     /// `member` hears no more of the flow.
     pub(crate) fn leave(&mut self, member: Member, flow: FlowId) {
-        self.commands.push(Command::Close(Socket::Active { member, flow }));
+        self.ask(Command::Close(Socket::Active { member, flow }));
     }
 
     /// Which monitor a descriptor is of, and which of its flows, if it names one.
@@ -401,7 +403,7 @@ impl Control {
         if self.commands.len() >= MAX_COMMANDS {
             return Err(ControlError::Again);
         }
-        self.commands.push(Command::Change(member, flow, change));
+        self.ask(Command::Change(member, flow, change));
         Ok(())
     }
 
@@ -462,15 +464,16 @@ impl Control {
         if known.owner != owner {
             return Err(TimerError::Foreign);
         }
-        self.tell_timers();
-        self.timers.set(&mut self.sockets, member, handler, flow, timer).ok_or(TimerError::TooMany)
+        self.arm(member, handler, flow, timer).ok_or(TimerError::TooMany)
     }
 
-    /// Timers count from the time of the packet that is looked at, once there was one.
-    fn tell_timers(&mut self) {
+    /// Timers count from the time of the packet that is looked at, once there was one. `None` if there are no descriptors left.
+    fn arm(&mut self, member: Member, handler: u32, flow: Option<FlowId>, timer: Timer) -> Option<TimerId> {
         if self.now > Timestamp::ZERO {
             self.timers.set_now(Clock::Frames, self.now);
         }
+        self.is_idle = false;
+        self.timers.set(&mut self.sockets, member, handler, flow, timer)
     }
 
     /// Whether `socket` was closed since the last callback returned.
@@ -478,10 +481,27 @@ impl Control {
         self.commands.iter().any(|command| matches!(command, Command::Close(closed) if *closed == socket))
     }
 
-    /// Whether anything is to be done before the next callback.
+    fn ask(&mut self, command: Command) {
+        self.is_idle = false;
+        self.commands.push(command);
+    }
+
+    /// Whether nothing is to be done before the next callback.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.commands.is_empty() && !self.timers.changed
+        self.is_idle
+    }
+
+    /// All that was asked for, to be done now. The memory is to be given back by [`Self::done`].
+    pub(crate) fn take_commands(&mut self) -> Vec<Command> {
+        std::mem::take(&mut self.commands)
+    }
+
+    /// Nothing is left of what was asked for.
+    pub(crate) fn done(&mut self, commands: Vec<Command>) {
+        debug_assert!(self.commands.is_empty() && commands.is_empty(), "nobody could ask for more in between");
+        self.commands = commands;
+        self.is_idle = true;
     }
 
     pub(crate) fn get(&self, descriptor: Descriptor) -> Option<Socket> {

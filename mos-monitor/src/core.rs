@@ -120,7 +120,7 @@ impl Core {
 
     /// From now on callbacks are timed, with two looks at a clock each; those that take longer than `budget` are counted.
     pub fn time_callbacks(&mut self, budget: Duration) {
-        self.monitors.control.guard.time(budget);
+        self.monitors.time_callbacks(budget);
     }
 
     /// How long callbacks took, if they are timed.

@@ -4,11 +4,11 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx};
 use mos_core::time::Timestamp;
 
-use crate::control::{Control, MAX_MONITORS};
+use crate::control::Control;
 use crate::monitor::StreamMonitor;
-use crate::monitors::{Monitors, OpenMonitor};
+use crate::monitors::{Monitors, Streams};
 use crate::program::Walk;
-use crate::sets::{MAX_SETS, Member, Seat, Set};
+use crate::sets::{MAX_SETS, Member, Seat};
 use crate::timer::{Armed, Clock};
 
 /// What is told to the monitors of a flow.
@@ -16,14 +16,18 @@ use crate::timer::{Armed, Clock};
 struct Telling {
     hook: Hook,
     side: Side,
-    /// Where on the wire it goes: that is the order of the monitors.
-    towards: Side,
 }
 
 impl Telling {
     /// Something of no packet that goes one way.
     fn of(side: Side) -> Self {
-        Self { hook: Hook::Null, side, towards: side }
+        Self { hook: Hook::Null, side }
+    }
+
+    /// Where on the wire it goes: that is the order of the monitors.
+    #[inline]
+    fn towards(self) -> Side {
+        if self.hook == Hook::Snd { self.side.other() } else { self.side }
     }
 
     /// The turn of `member`.
@@ -33,24 +37,69 @@ impl Telling {
         (told.member, told.hook, told.side) = (member, self.hook, self.side);
     }
 
-    /// The turn of the monitor on `seat`: it walks its handlers. Returns where to go on once what they have asked for is done.
+    /// The turn of the monitor on `seat`, of which nothing is timed: its handlers are called, as far as none of them asks for
+    /// anything. False if one has: then `walk`, which is at its beginning here, has come to where it goes on.
+    ///
+    /// The usual program has one handler and nothing else for each pair: such handlers are called from here.
+    #[inline(always)]
+    fn call(
+        self,
+        cx: &mut FlowCx<'_>,
+        streams: &mut Streams,
+        control: &mut Control,
+        seat: &Seat,
+        walk: &mut Walk,
+    ) -> bool {
+        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
+        self.note(control, seat.member);
+        loop {
+            let mut rest = walk.events;
+            let Some(pair) = rest.pop_pair() else { return true };
+            let Some(only) = seat.table.program.only(pair) else {
+                return self.walk(cx, streams, control, seat, walk);
+            };
+            *walk = Walk::new(rest);
+            control.told.event = only.event.into();
+            let slot = cx.slot();
+            let called = control.catch(|control| open.monitor.call(only.handler as usize, slot, cx, control));
+            if called.is_none() {
+                *walk = panicked(cx, control);
+                return false;
+            }
+            if !control.is_idle() {
+                return false;
+            }
+            if rest.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    /// The same for any program, from any place on, and timed if need be.
     #[inline(always)]
     fn walk(
         self,
         cx: &mut FlowCx<'_>,
-        streams: &mut [Option<OpenMonitor>; MAX_MONITORS],
+        streams: &mut Streams,
         control: &mut Control,
         seat: &Seat,
-        walk: Walk,
-    ) -> Option<Walk> {
-        let open = streams[usize::from(seat.member.index)].as_mut()?;
+        walk: &mut Walk,
+    ) -> bool {
+        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
         self.note(control, seat.member);
-        let walk = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk));
-        if walk.is_none() {
-            control.leave(seat.member, cx.flow());
-        }
-        if control.is_idle() { None } else { Some(walk.unwrap_or(Walk::DONE)) }
+        let from = *walk;
+        let to = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, from));
+        *walk = to.unwrap_or_else(|| panicked(cx, control));
+        control.is_idle()
     }
+}
+
+/// A callback has: its monitor leaves the flow, and hears no more of what is being told.
+#[cold]
+#[inline(never)]
+fn panicked(cx: &FlowCx<'_>, control: &mut Control) -> Walk {
+    control.leave(control.told.member, cx.flow());
+    Walk::DONE
 }
 
 impl Monitors {
@@ -72,15 +121,13 @@ impl Monitors {
     fn tell(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
         let Self { sets, streams, control, .. } = self;
         let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
-        let Some(seat) = set.and_then(Set::only) else { return self.tell_all(cx, telling, wants) };
-        let events = wants(cx, seat);
-        if events.is_empty() {
+        let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return self.tell_all(cx, telling, wants) };
+        let mut walk = Walk::new(wants(cx, seat));
+        if walk.events.is_empty() || telling.call(cx, streams, control, seat, &mut walk) {
             return;
         }
-        if let Some(walk) = telling.walk(cx, streams, control, seat, Walk::new(events)) {
-            let asked = Some((seat.clone(), walk));
-            self.tell_on(asked, cx, telling, wants);
-        }
+        let asked = Some((seat.clone(), walk));
+        self.tell_on(asked, cx, telling, wants);
     }
 
     /// The same for any flow.
@@ -91,12 +138,15 @@ impl Monitors {
             self.set_again(cx);
             return self.tell_on(None, cx, telling, wants);
         };
-        let asked = set.seats(telling.towards, None).find_map(|seat| {
-            let events = wants(cx, seat);
-            if events.is_empty() {
-                return None;
-            }
-            Some((seat.clone(), telling.walk(cx, streams, control, seat, Walk::new(events))?))
+        let timed = control.guard.is_timing();
+        let asked = set.all(telling.towards()).iter().find_map(|seat| {
+            let mut walk = Walk::new(wants(cx, seat));
+            let is_quiet = walk.events.is_empty()
+                || match timed {
+                    false => telling.call(cx, streams, control, seat, &mut walk),
+                    true => telling.walk(cx, streams, control, seat, &mut walk),
+                };
+            if is_quiet { None } else { Some((seat.clone(), walk)) }
         });
         if asked.is_some() {
             self.tell_on(asked, cx, telling, wants);
@@ -122,14 +172,15 @@ impl Monitors {
             }
             let set = self.sets.get(cx.table());
             let next = || {
-                let seat = set?.seats(telling.towards, last).next()?;
+                let seat = set?.seats(telling.towards(), last).next()?;
                 Some((seat.clone(), Walk::new(wants(cx, seat))))
             };
-            let Some((seat, walk)) = asked.take().or_else(next) else { return };
+            let Some((seat, mut walk)) = asked.take().or_else(next) else { return };
             last = Some(seat.member);
-            if self.sets.has(cx.table(), seat.member) {
-                let walk = telling.walk(cx, &mut self.streams, &mut self.control, &seat, walk);
-                asked = walk.map(|walk| (seat, walk));
+            if self.sets.has(cx.table(), seat.member)
+                && !telling.walk(cx, &mut self.streams, &mut self.control, &seat, &mut walk)
+            {
+                asked = Some((seat, walk));
             }
         }
     }
@@ -149,6 +200,24 @@ impl Monitors {
         call(&mut *open.monitor, cx, &mut self.control);
         if !self.control.is_idle() {
             self.apply(&mut cx.attachments());
+        }
+    }
+
+    /// The flow is over: its monitors are told, if they want to be, and let go of it.
+    #[inline(never)]
+    fn end_each(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
+        let flow = cx.flow();
+        let mut last = None;
+        // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
+        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
+            let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
+            if wants_end {
+                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
+                    monitor.end(cx, control, reason);
+                });
+            }
+            self.detach(member, flow);
+            last = Some(member);
         }
     }
 
@@ -260,7 +329,7 @@ impl Observer for Monitors {
     fn on_attach(&mut self, cx: &mut FlowCx<'_>) {
         let Self { sets, streams, control, .. } = self;
         let Some(set) = sets.get(cx.table()) else { return };
-        for Seat { member, .. } in set.seats(Side::Server, None) {
+        for Seat { member, .. } in &set.seats {
             if let Some(open) = &mut streams[usize::from(member.index)]
                 && control.catch(|_| open.monitor.attach(cx.slot())).is_none()
             {
@@ -290,9 +359,7 @@ impl Observer for Monitors {
 
     #[inline(always)]
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
-        let towards = if hook == Hook::Snd { side.other() } else { side };
-        let telling = Telling { hook, side, towards };
-        self.tell(cx, telling, |_, seat| seat.table.heard(side, events));
+        self.tell(cx, Telling { hook, side }, |_, seat| seat.table.heard(side, events));
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {
@@ -317,18 +384,10 @@ impl Observer for Monitors {
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
-        let flow = cx.flow();
-        let mut last = None;
-        // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
-        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
-            let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
-            if wants_end {
-                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
-                    monitor.end(cx, control, reason);
-                });
-            }
-            self.detach(member, flow);
-            last = Some(member);
+        let only = self.sets.get(cx.table()).and_then(|set| set.only.as_ref());
+        match only {
+            Some(seat) if !seat.table.interest.any(Interest::END) => self.detach(seat.member, cx.flow()),
+            _ => self.end_each(cx, reason),
         }
         self.sets.release(cx.table());
     }

@@ -109,7 +109,13 @@ impl Control {
         result
     }
 
-    /// The same. `None` if it panicked: then that is counted.
+    /// The same for those who know whether that is asked for.
+    #[inline(always)]
+    pub(crate) fn time_if<const TIMED: bool, R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> R {
+        if TIMED { self.time(callback) } else { callback(self) }
+    }
+
+    /// Runs a callback, and takes its time if that is asked for. `None` if it panicked: then that is counted.
     #[inline(always)]
     pub(crate) fn run<R>(&mut self, callback: impl FnOnce(&mut Self) -> R) -> Option<R> {
         self.catch(|control| control.time(callback))

@@ -12,11 +12,10 @@ use mos_core::reassembly::OverlapPolicy;
 use mos_core::stack::{FlowCx, PacketView};
 
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx};
+use crate::context::{CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx};
 use crate::control::{Control, check_place};
 use crate::event::{EventId, FilterKey, Forest, UserEvent};
 use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
-use crate::program::Raised;
 use crate::raw::PacketHandlers;
 use crate::table::{Change, Settings};
 use crate::timer::Timer;
@@ -30,7 +29,8 @@ type OnEvent<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control
 type OnTimer<S, F> = Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>;
 type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
 
-type EventFilter<S, F> = Box<dyn FnMut(&mut FilterCx<'_, '_, S, F>) -> bool>;
+/// The same of a filter.
+type EventFilter<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control, &mut Defined) -> bool>;
 type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
 type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
 
@@ -51,11 +51,9 @@ pub struct Monitor<S = (), F = ()> {
     flows: Flows<F>,
     /// What flows begin with.
     settings: Settings,
-    forest: Forest,
+    defined: Defined,
     /// By user event; those without one are raised.
     filters: Vec<Option<EventFilter<S, F>>>,
-    /// What filters have raised in the walk at hand.
-    raised: Raised,
     callbacks: Vec<OnEvent<S, F>>,
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
@@ -88,9 +86,8 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             state,
             flows: Flows::default(),
             settings: Settings::default(),
-            forest: Forest::new(owner),
+            defined: Defined::new(owner),
             filters: Vec::new(),
-            raised: Raised::new(),
             callbacks: Vec::new(),
             flow_timer: Vec::new(),
             core_timer: Vec::new(),
@@ -203,7 +200,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         parent: impl Into<EventId>,
         filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
     ) -> UserEvent {
-        self.define_event(parent.into(), Some(Box::new(filter)), None)
+        self.define_filter(parent.into(), filter, None)
     }
 
     /// Defines an event by a function that serves many, told apart by `key`: the same parent and key give the same event.
@@ -218,9 +215,9 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
     ) -> UserEvent {
         let parent = parent.into();
-        match self.forest.find(parent, &key) {
+        match self.defined.forest.find(parent, &key) {
             Some(event) => event,
-            None => self.define_event(parent, Some(Box::new(filter)), Some(key)),
+            None => self.define_filter(parent, filter, Some(key)),
         }
     }
 
@@ -231,23 +228,32 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     ///
     /// As [`Self::define`].
     pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
-        self.define_event(parent.into(), None, None)
+        let event = self.define_event(parent.into(), true, None);
+        self.filters.push(None);
+        event
     }
 
-    fn define_event(
+    fn define_filter(
         &mut self,
         parent: EventId,
-        filter: Option<EventFilter<S, F>>,
+        mut filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
         key: Option<FilterKey>,
     ) -> UserEvent {
-        assert!(self.forest.knows(parent), "{parent} is not one of this monitor's events");
+        let evaluated = self.define_event(parent, false, key);
+        self.filters.push(Some(Box::new(move |state, flow, cx, control, defined| {
+            filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), evaluated, defined })
+        })));
+        evaluated
+    }
+
+    fn define_event(&mut self, parent: EventId, raised: bool, key: Option<FilterKey>) -> UserEvent {
+        let forest = &mut self.defined.forest;
+        assert!(forest.knows(parent), "{parent} is not one of this monitor's events");
         assert!(
-            self.forest.root(parent) != Event::Orphan,
+            forest.root(parent) != Event::Orphan,
             "packets without a flow have events of their own: see define_orphan"
         );
-        let event = self.forest.define(parent, filter.is_none(), key);
-        self.filters.push(filter);
-        event
+        forest.define(parent, raised, key)
     }
 
     /// Defines an event of packets without a flow: it happens when `parent` (ORPHAN, or an event defined below it) does and
@@ -400,9 +406,9 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     #[must_use]
     pub fn register<At: Registers>(mut self, event: impl Into<EventId>, handler: Handler<At>) -> Self {
         let event = event.into();
-        assert!(self.forest.knows(event), "{event} is not one of this monitor's events");
+        assert!(self.forest().knows(event), "{event} is not one of this monitor's events");
         assert!(handler.owner == self.owner, "the handler is another monitor's");
-        if check_place::<At>(&self.forest, event).is_err() {
+        if check_place::<At>(self.forest(), event).is_err() {
             let own = "NEW_DATA, ERROR and ORPHAN have registrations of their own";
             panic!("{event} is never raised at {:?}: {own}", At::HOOK);
         }
@@ -465,7 +471,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     }
 
     pub(crate) fn forest(&self) -> &Forest {
-        &self.forest
+        &self.defined.forest
     }
 
     pub(crate) fn first_timers(&self) -> Vec<(Timer, u32)> {

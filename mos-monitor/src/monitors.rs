@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mos_core::event::{Attachment, Side};
 use mos_core::flow::FlowId;
@@ -44,6 +45,11 @@ impl Tables {
         self.tables.insert(settings, Rc::clone(&table));
         table
     }
+
+    /// Those that are in use.
+    fn used(&self) -> usize {
+        self.tables.values().filter(|table| Rc::strong_count(table) > 1).count()
+    }
 }
 
 pub(crate) struct OpenMonitor {
@@ -69,11 +75,14 @@ impl OpenMonitor {
     }
 }
 
+/// The stream monitors that are open, by index. In boxes: then a place is found without a multiplication.
+pub(crate) type Streams = [Option<Box<OpenMonitor>>; MAX_MONITORS];
+
 /// The monitors of a core, as the stack's observer.
 #[derive(Default)]
 pub(crate) struct Monitors {
-    /// By index; `creation` has their order.
-    pub(crate) streams: [Option<OpenMonitor>; MAX_MONITORS],
+    /// `creation` has their order.
+    pub(crate) streams: Streams,
     pub(crate) creation: SmallVec<[Member; MAX_MONITORS]>,
     /// Those that every flow begins with, by the bits of their indices, ...
     pub(crate) always: u16,
@@ -122,7 +131,7 @@ impl Monitors {
 
     #[inline]
     pub(crate) fn open_monitor(&mut self, member: Member) -> Option<&mut OpenMonitor> {
-        self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+        self.streams[usize::from(member.index)].as_deref_mut().filter(|open| open.order == member.order)
     }
 
     /// The set of monitors for a flow that begins with these, by the bits of their indices. `None` if all numbers are in use.
@@ -150,16 +159,22 @@ impl Monitors {
         }
     }
 
+    /// From now on callbacks are timed.
+    pub(crate) fn time_callbacks(&mut self, budget: Duration) {
+        self.control.guard.time(budget);
+        self.sets.time();
+    }
+
     /// Does what callbacks have asked for.
     pub(crate) fn apply(&mut self, attachments: &mut Attachments<'_>) {
-        let mut commands = std::mem::take(&mut self.control.commands);
+        let mut commands = self.control.take_commands();
         for command in commands.drain(..) {
             match command {
                 Command::OpenStream { member, monitor } => {
                     let mut tables = Tables::default();
                     let base = tables.get(monitor.settings().clone(), monitor.forest());
                     let open = OpenMonitor { order: member.order, monitor, base, tables };
-                    self.streams[usize::from(member.index)] = Some(open);
+                    self.streams[usize::from(member.index)] = Some(Box::new(open));
                     self.creation.push(member);
                     self.begin_anew();
                 }
@@ -183,9 +198,7 @@ impl Monitors {
                 Command::Change(member, Some(flow), change) => self.change(member, flow, change, attachments),
             }
         }
-        // The same memory the next time: nobody could ask for more in between.
-        debug_assert!(self.control.commands.is_empty());
-        self.control.commands = commands;
+        self.control.done(commands);
         if self.control.timers.changed {
             self.control.timers.changed = false;
             attachments.wake_at(self.control.timers.next_due());
@@ -279,7 +292,6 @@ impl Monitors {
 
     /// Handler tables that are in use, of all monitors.
     pub(crate) fn tables(&self) -> usize {
-        let used = |open: &OpenMonitor| open.tables.tables.values().filter(|table| Rc::strong_count(table) > 1).count();
-        self.streams.iter().flatten().map(used).sum()
+        self.streams.iter().flatten().map(|open| open.tables.used()).sum()
     }
 }

@@ -76,12 +76,16 @@ impl Program {
 
     /// The handler of a pair, if there is nothing else for it.
     #[inline]
-    pub(crate) fn only(&self, pair: usize) -> Only {
-        self.only[pair]
+    pub(crate) fn only(&self, pair: usize) -> Option<Only> {
+        let only = self.only[pair];
+        if only.handler == NOBODY { None } else { Some(only) }
     }
 
     /// Where `walk` goes on, where the built-in event there ends, and whether the event there is known to happen.
     pub(crate) fn place(&self, walk: Walk) -> (u32, u32, bool) {
+        if !walk.is_inside() {
+            return (0, 0, false);
+        }
         let at = walk.place >> 1;
         // It has passed the root: no two have the same places behind them.
         let end = self.roots.iter().find(|(start, end)| (start + 1..=*end).contains(&at)).map_or(at, |(_, end)| *end);

@@ -39,7 +39,12 @@ type Name = SmallVec<[(u32, u64); 2]>;
 
 #[derive(Debug)]
 pub(crate) struct Set {
-    seats: Box<[Seat]>,
+    /// In order of creation.
+    pub(crate) seats: Box<[Seat]>,
+    /// The other way round.
+    reversed: Box<[Seat]>,
+    /// The only seat, if there is one and callbacks are not timed: the usual case, and the cheapest.
+    pub(crate) only: Option<Seat>,
     /// What the flows' lines say of `interest`.
     pub(crate) wanted: Wanted,
     pub(crate) interest: Interest,
@@ -67,6 +72,8 @@ pub(crate) struct Sets {
     beginning: Option<(u16, u16)>,
     free: Vec<u16>,
     idle: usize,
+    /// Callbacks are timed.
+    timed: bool,
     /// Where changes have led before. Emptied when a set goes.
     steps: HashMap<(u16, u8, Change), Step>,
 }
@@ -76,6 +83,12 @@ impl Sets {
     #[inline]
     pub(crate) fn get(&self, number: u16) -> Option<&Set> {
         self.sets.get(usize::from(number))
+    }
+
+    /// From now on callbacks are timed.
+    pub(crate) fn time(&mut self) {
+        self.timed = true;
+        self.sets.iter_mut().for_each(|set| set.only = None);
     }
 
     /// Sets that there are.
@@ -139,7 +152,7 @@ impl Sets {
         if self.idle > MAX_IDLE || (self.free.is_empty() && self.sets.len() >= MAX_SETS) {
             self.sweep();
         }
-        let set = Set::new(seats, Some(0));
+        let set = Set::new(seats, Some(0), self.timed);
         self.idle += 1;
         let number = match self.free.pop() {
             Some(number) => {
@@ -163,7 +176,7 @@ impl Sets {
     fn sweep(&mut self) {
         for (number, set) in self.sets.iter_mut().enumerate() {
             if set.flows == Some(0) {
-                *set = Set::new(Seats::new(), None);
+                *set = Set::new(Seats::new(), None, self.timed);
                 self.free.push(number as u16);
             }
         }
@@ -214,7 +227,7 @@ impl Sets {
         self.steps.clear();
         self.begin_anew();
         for set in self.sets.iter_mut().filter(|set| set.seats.iter().any(|seat| seat.member == member)) {
-            *set = Set::new(set.without(member), set.flows);
+            *set = Set::new(set.without(member), set.flows, self.timed);
         }
         // Sets that are equal now keep their numbers; the first of them is found from now on.
         self.names.clear();
@@ -261,26 +274,24 @@ fn name(seats: &[Seat]) -> Name {
 }
 
 impl Set {
-    /// The only seat, if there is one: the usual case, and the cheapest.
-    #[inline]
-    pub(crate) fn only(&self) -> Option<&Seat> {
-        match &*self.seats {
-            [only] => Some(only),
-            _ => None,
-        }
-    }
-
     /// The seats, in the order in which they stand on the wire for what comes towards `side`; with `last`, those behind it.
     #[inline]
     pub(crate) fn seats(&self, towards: Side, last: Option<Member>) -> impl Iterator<Item = &Seat> {
-        let (seats, count) = (&*self.seats, self.seats.len());
-        let place = move |index| if towards == Side::Server { index } else { count - 1 - index };
         let is_behind = move |seat: &&Seat| match (last, towards) {
             (None, _) => true,
             (Some(last), Side::Server) => seat.member.order > last.order,
             (Some(last), Side::Client) => seat.member.order < last.order,
         };
-        (0..count).filter_map(move |index| seats.get(place(index))).filter(is_behind)
+        self.all(towards).iter().filter(is_behind)
+    }
+
+    /// All seats, in the order in which they stand on the wire for what comes towards `side`.
+    #[inline]
+    pub(crate) fn all(&self, towards: Side) -> &[Seat] {
+        match towards {
+            Side::Server => &self.seats,
+            Side::Client => &self.reversed,
+        }
     }
 
     /// The seats without those of `member`.
@@ -288,7 +299,7 @@ impl Set {
         self.seats.iter().filter(|seat| seat.member != member).cloned().collect()
     }
 
-    fn new(seats: Seats, flows: Option<u32>) -> Self {
+    fn new(seats: Seats, flows: Option<u32>, timed: bool) -> Self {
         debug_assert!(seats.len() <= MAX_MONITORS);
         let interest = seats.iter().fold(Interest::NONE, |all, seat| all.or(seat.table.interest));
         let reading = Side::BOTH.map(|side| {
@@ -307,6 +318,15 @@ impl Set {
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });
-        Self { seats: seats.into_vec().into(), wanted: Wanted::of(interest), interest, reading, flows }
+        let reversed = seats.iter().rev().cloned().collect();
+        let only = if let [only] = &*seats
+            && !timed
+        {
+            Some(only.clone())
+        } else {
+            None
+        };
+        let seats = seats.into_vec().into();
+        Self { seats, reversed, only, wanted: Wanted::of(interest), interest, reading, flows }
     }
 }

@@ -187,10 +187,16 @@ impl Timers {
     }
 
     /// `member` hears no more of the flow.
+    #[inline]
     pub(crate) fn leave(&mut self, sockets: &mut DescriptorTable<Socket>, member: Member, flow: FlowId) {
-        if self.of_flows.is_empty() {
-            return;
+        // Flows with timers are few: mostly there is none.
+        if !self.of_flows.is_empty() {
+            self.cancel_all(sockets, member, flow);
         }
+    }
+
+    /// Takes back all timers that `member` has set for the flow.
+    fn cancel_all(&mut self, sockets: &mut DescriptorTable<Socket>, member: Member, flow: FlowId) {
         let Some(ids) = self.of_flows.get(&flow) else { return };
         let mine: SmallVec<[TimerId; 2]> =
             ids.iter().copied().filter(|id| self.entries.get(id).is_some_and(|entry| entry.member == member)).collect();

@@ -5,12 +5,12 @@ use std::any::Any;
 use mos_core::event::EndReason;
 use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
-use super::{EventFilter, Monitor};
+use super::{EventFilter, Monitor, OnEvent};
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, EndCx, FilterCx, Raising, TimerCx};
+use crate::context::{CoreTimerCx, Defined, EndCx, TimerCx};
 use crate::control::{Control, Socket};
 use crate::event::Forest;
-use crate::program::{Gate, Program, Raised, Walk};
+use crate::program::{Gate, Program, Walk};
 use crate::sets::Member;
 use crate::table::Settings;
 use crate::timer::Armed;
@@ -29,6 +29,10 @@ pub(crate) trait StreamMonitor {
     fn detach(&mut self, slot: usize);
     /// The slots of its flows.
     fn slots(&self) -> Vec<usize>;
+    /// Calls one handler of the flow in `slot`. It may panic.
+    ///
+    /// Arguments stand where the handler will want them.
+    fn call(&mut self, handler: usize, slot: usize, cx: &mut FlowCx<'_>, control: &mut Control);
     /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does. It
     /// may panic.
     fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk;
@@ -46,7 +50,7 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn forest(&self) -> &Forest {
-        &self.forest
+        &self.defined.forest
     }
 
     fn state(&self) -> &dyn Any {
@@ -77,25 +81,17 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         self.flows.slots()
     }
 
-    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
-        let Some(flow) = self.flows.at(cx.slot()) else { return Walk::DONE };
-        let mut events = walk.events;
-        // The usual program has one handler and nothing else for each pair: those come first.
-        if !walk.is_inside() && !control.guard.is_timing() {
-            loop {
-                let mut rest = events;
-                let Some(pair) = rest.pop_pair() else { return Walk::DONE };
-                let only = program.only(pair);
-                let Some(callback) = self.callbacks.get_mut(only.handler as usize) else { break };
-                events = rest;
-                control.told.event = only.event.into();
-                callback(&mut self.state, flow, cx, control);
-                if !control.is_idle() {
-                    return Walk::new(events);
-                }
-            }
+    fn call(&mut self, handler: usize, slot: usize, cx: &mut FlowCx<'_>, control: &mut Control) {
+        if let (Some(flow), Some(callback)) = (self.flows.at(slot), self.callbacks.get_mut(handler)) {
+            callback(&mut self.state, flow, cx, control);
         }
-        self.walk(cx, control, program, Walk { events, ..walk })
+    }
+
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
+        match control.guard.is_timing() {
+            false => self.walk::<false>(cx, control, program, walk),
+            true => self.walk::<true>(cx, control, program, walk),
+        }
     }
 
     fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason) {
@@ -144,17 +140,31 @@ fn run<'b, At, R>(
 }
 
 impl<S, F: Default> Monitor<S, F> {
-    /// A walk through any program.
+    /// See [`StreamMonitor::tell`]. Whether callbacks are timed is not asked again for each of them.
     #[inline(never)]
-    fn walk(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
-        let Self { state, flows, filters, forest, raised, callbacks, .. } = self;
+    fn walk<const TIMED: bool>(
+        &mut self,
+        cx: &mut FlowCx<'_>,
+        control: &mut Control,
+        program: &Program,
+        walk: Walk,
+    ) -> Walk {
+        let Self { state, flows, filters, defined, callbacks, .. } = self;
         let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
-        if !walk.is_inside() {
-            raised.clear();
-        }
-        let mut filters = Filters { filters, forest, raised };
+        let mut turn = Turn { state, flow, filters, defined, callbacks };
         let mut events = walk.events;
-        let (mut at, mut end, mut happens) = program.place(walk);
+        let (mut at, mut end, happens) = program.place(walk);
+        if !walk.is_inside() {
+            turn.defined.raised.clear();
+        } else if happens {
+            let node = program.node(at);
+            at += 1;
+            control.told.event = node.event;
+            turn.call::<TIMED>(node.handler, cx, control);
+            if !control.is_idle() {
+                return Walk::inside(events, at, false);
+            }
+        }
         loop {
             while at >= end {
                 let Some(pair) = events.pop_pair() else { return Walk::DONE };
@@ -162,46 +172,54 @@ impl<S, F: Default> Monitor<S, F> {
             }
             let node = program.node(at);
             control.told.event = node.event;
-            if node.gate != Gate::Open && !std::mem::take(&mut happens) {
-                happens = filters.pass(node.gate, state, flow, cx, control);
+            if node.gate != Gate::Open {
+                let happens = turn.passes::<TIMED>(node.gate, cx, control);
                 if !happens {
                     at = node.skip;
                 }
                 if !control.is_idle() {
                     return Walk::inside(events, at, happens);
                 }
-                if !std::mem::take(&mut happens) {
+                if !happens {
                     continue;
                 }
             }
             at += 1;
-            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
-                control.time(|control| callback(state, flow, cx, control));
-                if !control.is_idle() {
-                    return Walk::inside(events, at, false);
-                }
+            turn.call::<TIMED>(node.handler, cx, control);
+            if !control.is_idle() {
+                return Walk::inside(events, at, false);
             }
         }
     }
 }
 
-/// The filters of a monitor, and what they have raised in the walk at hand.
-struct Filters<'a, S, F> {
+/// What a monitor's walk over the handlers of a flow needs.
+struct Turn<'a, S, F> {
+    state: &'a mut S,
+    flow: &'a mut F,
     filters: &'a mut [Option<EventFilter<S, F>>],
-    forest: &'a Forest,
-    raised: &'a mut Raised,
+    defined: &'a mut Defined,
+    callbacks: &'a mut [OnEvent<S, F>],
 }
 
-impl<S, F> Filters<'_, S, F> {
+impl<S, F> Turn<'_, S, F> {
     /// Whether an event happens whose parent does.
-    fn pass(&mut self, gate: Gate, state: &mut S, flow: &mut F, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
-        let evaluated = match gate {
+    #[inline(always)]
+    fn passes<const TIMED: bool>(&mut self, gate: Gate, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
+        let event = match gate {
             Gate::Open => return true,
-            Gate::Raised(event) => return self.raised.contains(&event),
+            Gate::Raised(event) => return self.defined.raised.contains(&event),
             Gate::Filter(event) => event,
         };
-        let Some(filter) = &mut self.filters[evaluated.index()] else { return false };
-        let raising = Raising { forest: self.forest, evaluated, raised: self.raised };
-        control.time(|control| filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), raising }))
+        let Some(filter) = &mut self.filters[event.index()] else { return false };
+        control.time_if::<TIMED, _>(|control| filter(self.state, self.flow, cx, control, self.defined))
+    }
+
+    /// Calls a handler, if there is one.
+    #[inline(always)]
+    fn call<const TIMED: bool>(&mut self, handler: u32, cx: &mut FlowCx<'_>, control: &mut Control) {
+        if let Some(callback) = self.callbacks.get_mut(handler as usize) {
+            control.time_if::<TIMED, _>(|control| callback(self.state, self.flow, cx, control));
+        }
     }
 }
