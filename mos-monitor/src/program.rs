@@ -48,6 +48,13 @@ pub(crate) struct Only {
     pub(crate) handler: u32,
 }
 
+impl Only {
+    /// The handler, if it is all there is.
+    pub(crate) fn handler(self) -> Option<u32> {
+        Some(self.handler).filter(|handler| *handler != NOBODY)
+    }
+}
+
 /// The handler of an event that has none.
 const NOBODY: u32 = u32::MAX;
 

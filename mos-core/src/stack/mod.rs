@@ -101,8 +101,6 @@ pub struct Stack {
     verdicts: [Verdict; MAX_BURST],
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
-    /// The group that is being delivered.
-    delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
     /// Who sent the packet at hand.
@@ -153,7 +151,6 @@ impl Stack {
             verdicts: [Verdict::Forward; MAX_BURST],
             timeouts: [half_open, established, closing, time_wait]
                 .map(|timeout| u64::from(crate::flow::table::ticks(timeout))),
-            delivering: None,
             suspect_bytes: 0,
             sender: Side::Client,
             edits: Edits::default(),

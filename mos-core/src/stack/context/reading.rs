@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
+use super::super::Stack;
 use super::super::chunks::{Chunk, Chunks};
-use super::super::pending::Group;
 use super::FlowCx;
-use crate::event::Side;
+use crate::event::{Side, Wanted};
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::reassembly::Span;
 use crate::wire::SeqNum;
@@ -66,7 +66,7 @@ impl FlowCx<'_> {
             backlog: self.stack.backlog(self.slot, side),
             position,
             end,
-            piece: group.map_or(u32::MAX, |group| self.stack.pending.group(group).first),
+            piece: group.map(|group| &self.stack.pending.group(group).first),
             piece_start: origin,
             pieces_from: origin,
             slices: None,
@@ -77,7 +77,7 @@ impl FlowCx<'_> {
     #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
-        if let Some(group) = self.only_delivered(side) {
+        if let Some(group) = self.stack.pending.only(self.slot, side) {
             return self.stack.pending.group(group).len.saturating_sub(self.stack.pending.taken(group, reader));
         }
         self.unread_anywhere(side, reader)
@@ -102,7 +102,7 @@ impl FlowCx<'_> {
     /// `reader` has taken `len` bytes more, or all there are.
     #[inline]
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
-        match self.only_delivered(side) {
+        match self.stack.pending.only(self.slot, side) {
             Some(group) => self.consume_pending(group, reader, len),
             None => self.consume_anywhere(side, reader, len),
         }
@@ -128,6 +128,28 @@ impl FlowCx<'_> {
         if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
             self.stack.buffers.get_mut(buffer).move_to(reader, position);
         }
+    }
+
+    /// In NEW_DATA at the end of a burst: if `reader` has taken all of it, and nobody else reads and no history is kept, this
+    /// goes on to what the burst has brought next, if the same handlers are told of that. Returns its side.
+    ///
+    /// Without that, the stack goes on: it asks who reads, and begins again with the next one.
+    #[inline]
+    pub fn go_on(&mut self, reader: u8) -> Option<Side> {
+        let Stack { flows, pending, .. } = &mut *self.stack;
+        let (slot, side) = pending.next_if_taken(reader)?.place();
+        let (hot, next) = (flows.hot(self.slot), flows.hot(slot));
+        let usual = next.half[side as usize].flags.mask(HalfFlags::PENDING | HalfFlags::BUFFERED) == HalfFlags::PENDING;
+        if !usual
+            || (next.table, next.wanted) != (hot.table, hot.wanted)
+            || !next.wanted.any(Wanted::buffer(side))
+        {
+            return None;
+        }
+        let left = pending.go_on(slot, side);
+        flows.hot_mut(self.slot).half[left as usize].flags.clear(HalfFlags::PENDING);
+        self.slot = slot;
+        Some(side)
     }
 
     /// Copies what `reader` has not taken, up to the next missing byte, and takes it.
@@ -189,8 +211,7 @@ impl FlowCx<'_> {
     fn in_pending(&self, side: Side, offset: u64) -> Option<&[u8]> {
         let group = self.pending_group(side)?;
         let mut at = self.stack.group_start(group);
-        let mut next = self.stack.pending.group(group).first;
-        while let Some(piece) = self.stack.pending.piece(next) {
+        for piece in self.stack.pending.pieces(group) {
             if offset < at {
                 return None;
             }
@@ -199,7 +220,6 @@ impl FlowCx<'_> {
                 return self.stack.scratch.at(piece.source, len, &self.burst).map(|bytes| &bytes[skip..]);
             }
             at += piece.len;
-            next = piece.next;
         }
         None
     }
@@ -207,8 +227,8 @@ impl FlowCx<'_> {
     /// The group that is being delivered, if it is of `side`.
     #[inline]
     fn delivered(&self, side: Side) -> Option<usize> {
-        let is_mine = |group: &Group| group.slot == self.slot && group.side == side;
-        self.stack.delivering.filter(|&index| is_mine(self.stack.pending.group(index)))
+        let pending = &self.stack.pending;
+        pending.delivered().filter(|&index| pending.group(index).place() == (self.slot, side))
     }
 
     fn pending_group(&self, side: Side) -> Option<usize> {
@@ -223,12 +243,6 @@ impl FlowCx<'_> {
     #[inline]
     fn is_stored(&self, side: Side) -> bool {
         self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED)
-    }
-
-    /// The group that is being delivered, if it is all there is to read of a side: the usual case.
-    #[inline]
-    fn only_delivered(&self, side: Side) -> Option<usize> {
-        if self.is_stored(side) { None } else { self.delivered(side) }
     }
 
     /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
