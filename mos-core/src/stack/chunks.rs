@@ -46,6 +46,7 @@ impl<'a> Chunks<'a> {
 impl<'a> Iterator for Chunks<'a> {
     type Item = Chunk<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Chunk<'a>> {
         loop {
             if let Some(slice) = self.slices.as_mut().and_then(Iterator::next) {

@@ -20,7 +20,7 @@ impl Stack {
     }
 
     /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
-    #[inline(always)]
+    #[inline]
     pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
         let flags = &mut self.flows.hot_mut(slot).half[side as usize].flags;
         if flags.any(HalfFlags::PENDING) {
@@ -64,6 +64,7 @@ impl Stack {
         if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
             observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side, false);
         }
+        self.pending.join();
         let last = self.pending.delivered().unwrap_or(first);
         self.keep_rest(last, burst, observer);
         self.pending.end_delivery();
@@ -296,6 +297,7 @@ impl Stack {
     pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
         if self.flows.spill(slot, side).buffer.is_none() {
             let buffer = self.buffers.take()?;
+            self.pending.join();
             let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
             let group = pending.then(|| self.pending.find(slot, side)).flatten();
             let start = group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group));
@@ -313,7 +315,6 @@ impl Stack {
                 None => backlog.begin(start),
             }
             self.flows.hot_mut(slot).half[side as usize].flags.set(HalfFlags::BUFFERED);
-            self.pending.join(slot, side);
             self.flows.spill_mut(slot, side).buffer = Some(buffer);
         }
         let buffer = self.flows.spill(slot, side).buffer.as_ref()?;

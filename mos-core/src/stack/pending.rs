@@ -55,9 +55,9 @@ pub(crate) struct Group {
     pub(crate) len: u64,
     /// Of these, bytes that those have heard of who hear at once.
     pub(crate) announced: u64,
-    /// What the first reader has taken, as long as the direction has no backlog to say it; ...
-    taken: u64,
-    /// ... and where it stands for the others, if one of them has taken something.
+    /// What the first reader has left of them, as long as the direction has no backlog to say it; ...
+    left: u64,
+    /// ... and where it stands what the others have taken, if one of them has taken something.
     others: u32,
 }
 
@@ -79,11 +79,13 @@ pub(crate) struct Pending {
     delivered: Range<usize>,
     /// Its name, as long as there is nothing else to read of its side; else [`NOBODY`].
     alone: u32,
+    /// What the first reader has left of it then: near at hand, as it is asked for and taken for each group.
+    left: u64,
 }
 
 impl Default for Pending {
     fn default() -> Self {
-        Self { groups: Vec::new(), pieces: Vec::new(), others: Vec::new(), delivered: 0..0, alone: NOBODY }
+        Self { groups: Vec::new(), pieces: Vec::new(), others: Vec::new(), delivered: 0..0, alone: NOBODY, left: 0 }
     }
 }
 
@@ -119,6 +121,9 @@ impl Pending {
     /// Begins the group of a side that has none, with one piece.
     #[inline(always)]
     pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+        if self.groups.len() == self.groups.capacity() {
+            return self.begin_with_room(slot, side, base, source, len);
+        }
         self.groups.push(Group {
             name: name(slot, side),
             withdrawn: false,
@@ -128,9 +133,17 @@ impl Pending {
             last: END,
             len,
             announced: 0,
-            taken: 0,
+            left: len,
             others: END,
         });
+    }
+
+    /// The same once there is room: to make it on the way would make each call dearer.
+    #[cold]
+    #[inline(never)]
+    fn begin_with_room(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+        self.groups.reserve(1);
+        self.begin(slot, side, base, source, len);
     }
 
     /// Adds a piece to the group of a side that has one.
@@ -143,6 +156,7 @@ impl Pending {
         last.next = place;
         group.last = place;
         group.len += len;
+        group.left += len;
         self.pieces.push(Piece { source, len, next: END });
     }
 
@@ -156,7 +170,7 @@ impl Pending {
     pub(crate) fn withdraw(&mut self, index: usize) {
         self.groups[index].withdrawn = true;
         if self.delivered.start == index {
-            self.alone = NOBODY;
+            self.join();
         }
     }
 
@@ -175,8 +189,9 @@ impl Pending {
 
     /// The first of `groups` is being delivered, and the others may be, too. `alone`: there is nothing else to read of its side.
     pub(crate) fn begin_delivery(&mut self, groups: Range<usize>, alone: bool) {
-        self.alone = if alone { self.groups[groups.start].name } else { NOBODY };
-        self.delivered = groups;
+        let Group { name, left, .. } = self.groups[groups.start];
+        self.alone = if alone { name } else { NOBODY };
+        (self.delivered, self.left) = (groups, left);
     }
 
     /// It has been.
@@ -185,30 +200,41 @@ impl Pending {
     }
 
     /// The group that is being delivered.
-    #[inline]
     pub(crate) fn delivered(&self) -> Option<usize> {
         Some(self.delivered.start).filter(|_| !self.delivered.is_empty())
     }
 
-    /// The same, if it is of that side and there is nothing else to read of that: the usual case.
+    /// The group that is being delivered, and what the first reader has left of it, if `reader` is that one, the group is of this
+    /// side, and there is nothing else to read of it: the usual case.
     #[inline]
-    pub(crate) fn only(&self, slot: u32, side: Side) -> Option<usize> {
-        if self.alone == name(slot, side) { Some(self.delivered.start) } else { None }
+    pub(crate) fn only(&self, slot: u32, side: Side, reader: u8) -> Option<(usize, u64)> {
+        let usual = reader == 0 && self.alone == name(slot, side);
+        if usual { Some((self.delivered.start, self.left)) } else { None }
     }
 
-    /// There is something else to read of that side: it has got a backlog.
-    pub(crate) fn join(&mut self, slot: u32, side: Side) {
-        if self.alone == name(slot, side) {
+    /// `reader` takes `len` bytes more, or all there are, in the same case. False in others.
+    #[inline]
+    pub(crate) fn take_only(&mut self, slot: u32, side: Side, reader: u8, len: u64) -> bool {
+        let usual = self.only(slot, side, reader).is_some();
+        if usual {
+            self.left = self.left.saturating_sub(len);
+        }
+        usual
+    }
+
+    /// From now on there may be something else to read of the side whose group is being delivered.
+    pub(crate) fn join(&mut self) {
+        if self.alone != NOBODY {
+            self.groups[self.delivered.start].left = self.left;
             self.alone = NOBODY;
         }
     }
 
-    /// The group that comes behind the one that is being delivered and may be delivered with it, if there is nothing else to read
-    /// of that one's side, and `reader` has taken all of it.
+    /// The group behind the one that is being delivered, if the first reader has taken all there was to read there.
     #[inline]
-    pub(crate) fn next_if_taken(&self, reader: u8) -> Option<&Group> {
+    pub(crate) fn next_if_taken(&self) -> Option<&Group> {
         let Range { start, end } = self.delivered;
-        if self.alone == NOBODY || start + 1 >= end || self.taken(start, reader) < self.groups[start].len {
+        if self.alone == NOBODY || self.left > 0 || start + 1 >= end {
             return None;
         }
         self.groups.get(start + 1).filter(|group| !group.withdrawn)
@@ -216,50 +242,43 @@ impl Pending {
 
     /// That one is being delivered now, and there is nothing else to read of its side. Returns the side of the one before it.
     #[inline]
-    pub(crate) fn go_on(&mut self, slot: u32, to: Side) -> Side {
+    pub(crate) fn go_on(&mut self) -> Side {
         self.delivered.start += 1;
-        side(replace(&mut self.alone, name(slot, to)))
+        let Group { name, left, .. } = self.groups[self.delivered.start];
+        self.left = left;
+        side(replace(&mut self.alone, name))
     }
 
-    /// What `reader` has taken of a group.
-    #[inline]
+    /// What `reader` has taken of a group that is not alone (see [`Self::only`]).
     pub(crate) fn taken(&self, index: usize, reader: u8) -> u64 {
         let group = &self.groups[index];
-        if reader == 0 { group.taken } else { self.taken_by_other(group, reader) }
-    }
-
-    #[inline(never)]
-    fn taken_by_other(&self, group: &Group, reader: u8) -> u64 {
+        if reader == 0 {
+            return group.len - group.left;
+        }
         let others = self.others.get(group.others as usize);
         others.and_then(|others| others.get(usize::from(reader))).copied().unwrap_or(0)
     }
 
-    /// Whether all of `readers`, one bit each, have taken all of a group.
+    /// Whether all of `readers`, one bit each, have taken all of such a group.
     pub(crate) fn is_taken(&self, index: usize, readers: u16) -> bool {
         let len = self.groups[index].len;
         (0..MAX_READERS as u8).all(|reader| readers & 1 << reader == 0 || self.taken(index, reader) >= len)
     }
 
-    /// `reader` has taken so much of a group.
-    #[inline]
-    pub(crate) fn take(&mut self, index: usize, reader: u8, taken: u64) {
-        if reader == 0 {
-            self.groups[index].taken = taken;
-        } else {
-            self.take_by_other(index, reader, taken);
-        }
-    }
-
-    #[inline(never)]
-    fn take_by_other(&mut self, index: usize, reader: u8, taken: u64) {
+    /// `reader` takes `len` bytes more of such a group, or all there are.
+    pub(crate) fn take(&mut self, index: usize, reader: u8, len: u64) {
         let group = &mut self.groups[index];
+        if reader == 0 {
+            group.left = group.left.saturating_sub(len);
+            return;
+        }
         if group.others == END {
             group.others = self.others.len() as u32;
             self.others.push([0; MAX_READERS]);
         }
         let others = self.others.get_mut(group.others as usize);
-        if let Some(place) = others.and_then(|others| others.get_mut(usize::from(reader))) {
-            *place = taken;
+        if let Some(taken) = others.and_then(|others| others.get_mut(usize::from(reader))) {
+            *taken = taken.saturating_add(len).min(group.len);
         }
     }
 

@@ -108,7 +108,7 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
             if !control.is_idle() {
                 return;
             }
-            let Some(side) = cx.go_on(control.told.member.index) else { return };
+            let Some(side) = cx.go_on() else { return };
             control.told.side = side;
         }
     }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::super::Stack;
 use super::super::chunks::{Chunk, Chunks};
 use super::FlowCx;
-use crate::event::{Side, Wanted};
+use crate::event::Side;
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::reassembly::Span;
 use crate::wire::SeqNum;
@@ -77,15 +77,15 @@ impl FlowCx<'_> {
     #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
-        if let Some(group) = self.stack.pending.only(self.slot, side) {
-            return self.stack.pending.group(group).len.saturating_sub(self.stack.pending.taken(group, reader));
+        match self.stack.pending.only(self.slot, side, reader) {
+            Some((_, left)) => left,
+            None => self.unread_len_anywhere(side, reader),
         }
-        self.unread_anywhere(side, reader)
     }
 
     #[inline(never)]
-    fn unread_anywhere(&self, side: Side, reader: u8) -> u64 {
-        let (position, end, ..) = self.unread(side, reader);
+    fn unread_len_anywhere(&self, side: Side, reader: u8) -> u64 {
+        let (position, end, ..) = self.unread_anywhere(side, reader);
         end - position
     }
 
@@ -102,52 +102,41 @@ impl FlowCx<'_> {
     /// `reader` has taken `len` bytes more, or all there are.
     #[inline]
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
-        match self.stack.pending.only(self.slot, side) {
-            Some(group) => self.consume_pending(group, reader, len),
-            None => self.consume_anywhere(side, reader, len),
+        if !self.stack.pending.take_only(self.slot, side, reader, len) {
+            self.consume_anywhere(side, reader, len);
         }
-    }
-
-    #[inline]
-    fn consume_pending(&mut self, group: usize, reader: u8, len: u64) {
-        let pending = &mut self.stack.pending;
-        let taken = pending.taken(group, reader).saturating_add(len).min(pending.group(group).len);
-        pending.take(group, reader, taken);
     }
 
     #[inline(never)]
     fn consume_anywhere(&mut self, side: Side, reader: u8, len: u64) {
         if !self.is_stored(side) {
             if let Some(group) = self.pending_group(side) {
-                self.consume_pending(group, reader, len);
+                self.stack.pending.take(group, reader, len);
             }
             return;
         }
-        let (position, end, ..) = self.unread(side, reader);
+        let (position, end, ..) = self.unread_anywhere(side, reader);
         let position = position.saturating_add(len).min(end);
         if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
             self.stack.buffers.get_mut(buffer).move_to(reader, position);
         }
     }
 
-    /// In NEW_DATA at the end of a burst: if `reader` has taken all of it, and nobody else reads and no history is kept, this
-    /// goes on to what the burst has brought next, if the same handlers are told of that. Returns its side.
+    /// In NEW_DATA at the end of a burst, if reader 0 is the only one and no history is kept: once that has taken everything, this
+    /// goes on to what the burst has brought next, if the same handlers are told of that. Returns the side that has received it.
     ///
     /// Without that, the stack goes on: it asks who reads, and begins again with the next one.
     #[inline]
-    pub fn go_on(&mut self, reader: u8) -> Option<Side> {
+    pub fn go_on(&mut self) -> Option<Side> {
         let Stack { flows, pending, .. } = &mut *self.stack;
-        let (slot, side) = pending.next_if_taken(reader)?.place();
+        let (slot, side) = pending.next_if_taken()?.place();
         let (hot, next) = (flows.hot(self.slot), flows.hot(slot));
-        let usual = next.half[side as usize].flags.mask(HalfFlags::PENDING | HalfFlags::BUFFERED) == HalfFlags::PENDING;
-        if !usual
-            || (next.table, next.wanted) != (hot.table, hot.wanted)
-            || !next.wanted.any(Wanted::buffer(side))
-        {
+        let flags = next.half[side as usize].flags.mask(HalfFlags::PENDING | HalfFlags::BUFFERED);
+        if flags != HalfFlags::PENDING || next.table != hot.table || next.wanted != hot.wanted {
             return None;
         }
-        let left = pending.go_on(slot, side);
-        flows.hot_mut(self.slot).half[left as usize].flags.clear(HalfFlags::PENDING);
+        let before = pending.go_on();
+        flows.hot_mut(self.slot).half[before as usize].flags.clear(HalfFlags::PENDING);
         self.slot = slot;
         Some(side)
     }
@@ -247,7 +236,19 @@ impl FlowCx<'_> {
 
     /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
     /// the stream if there is a backlog; otherwise all that is unread is pending, and they count from its first byte.
+    #[inline]
     fn unread(&self, side: Side, reader: u8) -> (u64, u64, u64, Option<usize>) {
+        match self.stack.pending.only(self.slot, side, reader) {
+            Some((group, left)) => {
+                let len = self.stack.pending.group(group).len;
+                (len - left, len, 0, Some(group))
+            }
+            None => self.unread_anywhere(side, reader),
+        }
+    }
+
+    #[inline(never)]
+    fn unread_anywhere(&self, side: Side, reader: u8) -> (u64, u64, u64, Option<usize>) {
         let group = self.pending_group(side);
         let len = group.map_or(0, |group| self.stack.pending.group(group).len);
         match (self.stack.backlog(self.slot, side), group) {
