@@ -185,6 +185,27 @@ impl Monitors {
         }
     }
 
+    /// Tells the only monitor of a flow what a side has received by the end of the burst, if it has one handler for that and
+    /// nothing else: the usual case. What comes next is like that, too, most often: the monitor goes on with it. False: this is
+    /// another case, and nothing has been told.
+    #[inline(always)]
+    fn tell_reader(&mut self, cx: &mut FlowCx<'_>, side: Side) -> bool {
+        let Self { sets, streams, control, .. } = self;
+        let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
+        let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return false };
+        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return false };
+        let Some(handler) = seat.table.reader else { return false };
+        Telling::of(side).note(control, seat.member);
+        control.told.event = Event::NewData.into();
+        if control.catch(|control| open.monitor.read(cx, control, handler)).is_none() {
+            control.leave(control.told.member, cx.flow());
+        }
+        if !control.is_idle() {
+            self.apply(&mut cx.attachments());
+        }
+        true
+    }
+
     /// Tells one monitor of a flow something else than an event of a table; then does what it asks for.
     fn call(
         &mut self,
@@ -374,7 +395,10 @@ impl Observer for Monitors {
     #[inline(always)]
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool) {
         if !immediate {
-            return self.tell(cx, Telling::of(side), |_, seat| seat.table.news(side, false));
+            if !self.tell_reader(cx, side) {
+                self.tell(cx, Telling::of(side), |_, seat| seat.table.news(side, false));
+            }
+            return;
         }
         self.tell(cx, Telling::of(side), |cx, seat| {
             // Who hears at once has heard all that it has taken, whoever has joined since.

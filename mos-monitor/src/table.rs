@@ -135,6 +135,8 @@ pub(crate) struct HandlerTable {
     reads: [bool; 2],
     /// What is told of what each side has received: at the end of the burst, and at once.
     news: [[Interest; 2]; 2],
+    /// The handler of NEW_DATA, if there is nothing else for it, and it comes at the end of the burst, and no history is kept.
+    pub(crate) reader: Option<u32>,
 }
 
 impl HandlerTable {
@@ -167,7 +169,12 @@ impl HandlerTable {
                 false => Interest::NONE,
             })
         });
-        Self { id, settings, program, interest, heard, reads, news }
+        let reader = Interest::of(Hook::Null, Event::NewData)
+            .pop_pair()
+            .and_then(|pair| program.only(pair))
+            .map(|only| only.handler)
+            .filter(|_| !settings.immediate && settings.history_bytes == 0);
+        Self { id, settings, program, interest, heard, reads, news, reader }
     }
 
     /// What is to be told of `events` of `side`.

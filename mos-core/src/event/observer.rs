@@ -73,7 +73,7 @@ pub trait Observer {
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16);
 
     /// NEW_DATA for `side`. `immediate`: for those who want it with the packet, which is at hand; else for all others, at the
-    /// end of the burst.
+    /// end of the burst. Then the observer may go on by itself to what the burst has brought next: see [`FlowCx::go_on`].
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool);
 
     /// The flow is over; all its CONN_END events were raised. Last call with this flow.

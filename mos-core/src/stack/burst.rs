@@ -252,9 +252,7 @@ impl Stack {
     /// Readers get what the burst brought; after that nothing refers to its frames or to flows that ended in it.
     fn end_burst<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
         if !self.pending.is_empty() {
-            for index in 0..self.pending.len() {
-                self.deliver(index, burst, observer);
-            }
+            self.deliver_all(burst, observer);
             self.pending.clear();
         }
         while let Some(slot) = self.ended.pop() {

@@ -1,7 +1,7 @@
 //! Unread stream, run by run and where it lies: in a backlog, in frames, or nowhere.
 
 use super::Stack;
-use super::pending::Source;
+use super::pending::{Piece, Source};
 use crate::reassembly::{Backlog, SegmentPool, Slices, Span, StreamBuffer, Stretch};
 
 /// A run of unread stream.
@@ -21,7 +21,7 @@ pub struct Chunks<'a> {
     pub(super) backlog: Option<&'a Backlog>,
     pub(super) position: u64,
     pub(super) end: u64,
-    pub(super) piece: u32,
+    pub(super) piece: Option<&'a Piece>,
     pub(super) piece_start: u64,
     pub(super) pieces_from: u64,
     pub(super) slices: Option<Slices<'a>>,
@@ -46,6 +46,7 @@ impl<'a> Chunks<'a> {
 impl<'a> Iterator for Chunks<'a> {
     type Item = Chunk<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Chunk<'a>> {
         loop {
             if let Some(slice) = self.slices.as_mut().and_then(Iterator::next) {
@@ -64,11 +65,11 @@ impl<'a> Iterator for Chunks<'a> {
                 }
                 continue;
             }
-            let piece = self.stack.pending.piece(self.piece)?;
+            let piece = self.piece?;
             let piece_end = self.piece_start + piece.len;
             if self.position >= piece_end {
                 self.piece_start = piece_end;
-                self.piece = piece.next;
+                self.piece = self.stack.pending.after(piece);
                 continue;
             }
             let (skip, len) = ((self.position - self.piece_start) as usize, piece.len as usize);

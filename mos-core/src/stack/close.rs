@@ -3,7 +3,7 @@
 use super::{FlowCx, Stack};
 use crate::event::{EndReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::FlowFlags;
-use crate::flow::record::SlowFlags;
+use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::packet::Burst;
 use crate::tcp::TcpState;
 
@@ -24,7 +24,7 @@ impl Stack {
     /// before SND.
     pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
         let reason = if self.is_bypassed(slot) { EndReason::Stopped } else { reason };
-        for side in self.pending.in_order(slot) {
+        for side in self.sides_in_order(slot) {
             self.finish_stream(slot, side, burst, observer);
         }
         self.stats.ended[reason as usize] += 1;
@@ -49,6 +49,13 @@ impl Stack {
         self.drop_suspects(slot);
         self.flows.remove(slot);
         self.ended.push(slot);
+    }
+
+    /// The sides of a flow, that which waits longest for the end of the burst in front.
+    #[inline]
+    fn sides_in_order(&self, slot: u32) -> [Side; 2] {
+        let both_wait = self.flows.hot(slot).half.iter().all(|half| half.flags.any(HalfFlags::PENDING));
+        if both_wait { self.pending.in_order(slot) } else { Side::BOTH }
     }
 
     /// Ends every flow that is alive, in order of slots, and readers get all that is left.

@@ -1,8 +1,10 @@
 //! From the stream to its readers: what a burst brought is shown to them at its end, and what they leave is kept.
 
+use core::ops::Range;
+
 use smallvec::SmallVec;
 
-use super::pending::{Group, MAX_READERS, Source};
+use super::pending::{FIRST, MAX_READERS, Source};
 use super::{FlowCx, Stack};
 use crate::event::{ErrorReason, Observer, Reading, Side, Wanted};
 use crate::flow::record::HalfFlags;
@@ -20,32 +22,55 @@ impl Stack {
     /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
     #[inline]
     pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
-        let half = &mut self.flows.hot_mut(slot).half[side as usize];
-        if half.flags.any(HalfFlags::PENDING) {
+        let flags = &mut self.flows.hot_mut(slot).half[side as usize].flags;
+        if flags.any(HalfFlags::PENDING) {
             self.pending.extend(slot, side, source, len);
         } else {
-            half.flags.set(HalfFlags::PENDING);
+            flags.set(HalfFlags::PENDING);
             self.pending.begin(slot, side, base, source, len);
         }
     }
 
-    /// NEW_DATA for one group; what its readers leave is kept.
-    pub(super) fn deliver<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let (slot, side) = (self.pending.group(group).slot, self.pending.group(group).side);
-        if !self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING) || self.pending.is_withdrawn(group) {
-            // The flow ended in this burst, and had it then; or its readers have stopped reading.
-            return;
+    /// NEW_DATA for all groups.
+    pub(super) fn deliver_all<O: Observer>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
+        let mut groups = 0..self.pending.len();
+        while !groups.is_empty() {
+            groups.start = self.deliver(groups.clone(), burst, observer);
         }
-        self.delivering = Some(group);
-        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) {
-            self.announce(group, None, burst, observer);
+    }
+
+    /// NEW_DATA for the first of `groups`, and for those behind it that the observer goes on to; what their readers leave is
+    /// kept. Returns where the rest begins.
+    pub(super) fn deliver<O: Observer>(
+        &mut self,
+        groups: Range<usize>,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> usize {
+        let (first, group) = (groups.start, self.pending.group(groups.start));
+        let (slot, side) = group.place();
+        let hot = self.flows.hot(slot);
+        let half = &hot.half[side as usize];
+        if !half.flags.any(HalfFlags::PENDING) || group.is_withdrawn() {
+            // The flow ended in this burst, and had it then; or its readers have stopped reading.
+            return first + 1;
+        }
+        let immediate = hot.wanted.any(Wanted::IMMEDIATE);
+        let together = if immediate { first..first + 1 } else { groups };
+        self.pending.begin_delivery(together, !half.flags.any(HalfFlags::BUFFERED));
+        if immediate {
+            self.announce(first, None, burst, observer);
         }
         if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
             observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, side, false);
         }
-        self.keep_rest(group, burst, observer);
-        self.delivering = None;
+        self.pending.join();
+        let last = self.pending.delivered().unwrap_or(first);
+        self.keep_rest(last, burst, observer);
+        self.pending.end_delivery();
+        let (slot, side) = self.pending.group(last).place();
         self.flows.hot_mut(slot).half[side as usize].flags.clear(HalfFlags::PENDING);
+        last + 1
     }
 
     /// NEW_DATA with the packet that brought it, for those who want that (see [`Wanted::IMMEDIATE`]).
@@ -82,16 +107,16 @@ impl Stack {
     }
 
     fn announce<O: Observer>(&mut self, group: usize, index: Option<usize>, burst: &mut Burst<'_>, observer: &mut O) {
-        let &Group { slot, side, len, announced, .. } = self.pending.group(group);
-        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) && len > announced {
+        let waiting = self.pending.group(group);
+        let (slot, side) = waiting.place();
+        if self.flows.hot(slot).wanted.any(Wanted::IMMEDIATE) && waiting.len > waiting.announced {
             self.pending.announce(group);
             observer.on_new_data(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index }, side, true);
         }
     }
 
-    #[inline]
     fn keep_rest<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let &Group { slot, side, .. } = self.pending.group(group);
+        let (slot, side) = self.pending.group(group).place();
         let hot = self.flows.hot(slot);
         let Reading { readers, history_bytes: history, .. } = observer.reading(hot.table, side);
         let buffered = hot.half[side as usize].flags.any(HalfFlags::BUFFERED);
@@ -102,8 +127,8 @@ impl Stack {
 
     #[inline(never)]
     fn keep<O: Observer>(&mut self, group: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let &Group { slot, side, len, .. } = self.pending.group(group);
-        let end = self.group_start(group) + len;
+        let (slot, side) = self.pending.group(group).place();
+        let end = self.group_start(group) + self.pending.group(group).len;
         self.make_room(slot, side, end, None, burst, observer);
         let hot = self.flows.hot(slot);
         if !hot.wanted.any(Wanted::buffer(side)) {
@@ -153,10 +178,10 @@ impl Stack {
     fn materialize_from(&mut self, group: usize, keep_from: u64, burst: &Burst<'_>) -> SmallVec<[Span; 2]> {
         let mut left = SmallVec::<[Span; 2]>::new();
         let mut at = self.group_start(group);
-        let Group { slot, side, first, .. } = *self.pending.group(group);
+        let (slot, side) = self.pending.group(group).place();
         let Some(buffer) = &self.flows.spill(slot, side).buffer else { return left };
-        let mut next = first;
-        while let Some(piece) = self.pending.piece_mut(next) {
+        let mut next = FIRST;
+        while let Some(piece) = self.pending.piece_mut(group, next) {
             let (start, end) = (at.max(keep_from), at + piece.len);
             let skip = (start - at) as usize;
             if let Some(span) = Span::new(start, end) {
@@ -255,7 +280,8 @@ impl Stack {
     /// The offset of the first byte of a group.
     pub(super) fn group_start(&self, group: usize) -> u64 {
         let group = self.pending.group(group);
-        group.start.unwrap_or_else(|| self.flows.cold(group.slot).half[group.side as usize].offset_of(group.base))
+        let (slot, side) = group.place();
+        group.start.unwrap_or_else(|| self.flows.cold(slot).half[side as usize].offset_of(group.base))
     }
 
     /// The backlog of a side, if it has one.
@@ -271,6 +297,7 @@ impl Stack {
     pub(super) fn ensure_backlog(&mut self, slot: u32, side: Side) -> Option<&mut Backlog> {
         if self.flows.spill(slot, side).buffer.is_none() {
             let buffer = self.buffers.take()?;
+            self.pending.join();
             let pending = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING);
             let group = pending.then(|| self.pending.find(slot, side)).flatten();
             let start = group.map_or_else(|| self.offset(slot, side), |group| self.group_start(group));

@@ -106,8 +106,6 @@ pub struct Stack {
     timeouts: [u64; 4],
     /// The shortest of these.
     shortest_timeout: u64,
-    /// The group that is being delivered.
-    delivering: Option<usize>,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
     /// Who sent the packet at hand.
@@ -160,7 +158,6 @@ impl Stack {
             timeouts,
             // Without patience a state has no end, or no beginning.
             shortest_timeout: timeouts.into_iter().filter(|ticks| *ticks > 0).min().unwrap_or(u64::MAX / 2),
-            delivering: None,
             suspect_bytes: 0,
             sender: Side::Client,
             edits: Edits::default(),

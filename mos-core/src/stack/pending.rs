@@ -1,13 +1,19 @@
 //! What a burst brought in for readers, until its end: pieces of stream, grouped by flow and side.
 
 use alloc::vec::Vec;
+use core::iter::successors;
+use core::mem::replace;
+use core::ops::Range;
 
 use crate::event::Side;
 use crate::wire::SeqNum;
 
 const END: u32 = u32::MAX;
 
-/// The name of a group that nobody reads any more: of no slot, as these have 31 bits and the last one is none.
+/// The place of a group's first piece: in the group itself, as most have no other one.
+pub(crate) const FIRST: u32 = END - 1;
+
+/// A name that no group has: of no slot, as these have 31 bits and the last one is none.
 const NOBODY: u32 = u32::MAX;
 
 /// Where the bytes of a piece are.
@@ -34,22 +40,25 @@ pub(crate) struct Piece {
 /// The pieces of one side of one flow, in stream order and without holes between them.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
-    pub(crate) slot: u32,
-    pub(crate) side: Side,
+    /// Flow and side.
+    name: u32,
+    /// Nobody reads it any more.
+    withdrawn: bool,
     /// The sequence number of the first byte.
     pub(crate) base: SeqNum,
     /// Its stream offset, noted only if it cannot be told from `base` any more.
     pub(crate) start: Option<u64>,
-    pub(crate) first: u32,
+    pub(crate) first: Piece,
+    /// The last piece behind the first one, if there is any.
     last: u32,
     /// Bytes of all pieces.
     pub(crate) len: u64,
     /// Of these, bytes that those have heard of who hear at once.
     pub(crate) announced: u64,
-    /// What the first reader has taken, as long as the direction has no backlog to say it; ...
-    taken: u64,
-    /// ... and where it stands for all readers, if another one has taken something.
-    all_taken: u32,
+    /// What the first reader has left of them, as long as the direction has no backlog to say it; ...
+    left: u64,
+    /// ... and where it stands what the others have taken, if one of them has taken something.
+    others: u32,
 }
 
 /// What each reader has taken.
@@ -59,13 +68,39 @@ type Taken = [u64; MAX_READERS];
 pub(crate) const MAX_READERS: usize = 16;
 
 /// All groups of a burst.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pending {
-    /// Flow and side of each group, close together: they are searched.
-    names: Vec<u32>,
     groups: Vec<Group>,
+    /// Those behind the first ones.
     pieces: Vec<Piece>,
-    all_taken: Vec<Taken>,
+    /// What others than the first readers have taken.
+    others: Vec<Taken>,
+    /// The group that is being delivered, and up to where those are that may be delivered with it. Empty if there is none.
+    delivered: Range<usize>,
+    /// Its name, as long as there is nothing else to read of its side; else [`NOBODY`].
+    alone: u32,
+    /// What the first reader has left of it then: near at hand, as it is asked for and taken for each group.
+    left: u64,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { groups: Vec::new(), pieces: Vec::new(), others: Vec::new(), delivered: 0..0, alone: NOBODY, left: 0 }
+    }
+}
+
+impl Group {
+    /// The flow and the side that has received it.
+    #[inline]
+    pub(crate) fn place(&self) -> (u32, Side) {
+        (self.name >> 1, side(self.name))
+    }
+
+    /// Whether nobody reads it any more.
+    #[inline]
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn
+    }
 }
 
 impl Pending {
@@ -78,65 +113,68 @@ impl Pending {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.names.clear();
         self.groups.clear();
         self.pieces.clear();
-        self.all_taken.clear();
+        self.others.clear();
     }
 
     /// Begins the group of a side that has none, with one piece.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
-        let piece = self.pieces.len() as u32;
-        self.pieces.push(Piece { source, len, next: END });
-        self.names.push(name(slot, side));
+        if self.groups.len() == self.groups.capacity() {
+            return self.begin_with_room(slot, side, base, source, len);
+        }
         self.groups.push(Group {
-            slot,
-            side,
+            name: name(slot, side),
+            withdrawn: false,
             base,
             start: None,
-            first: piece,
-            last: piece,
+            first: Piece { source, len, next: END },
+            last: END,
             len,
             announced: 0,
-            taken: 0,
-            all_taken: END,
+            left: len,
+            others: END,
         });
     }
 
+    /// The same once there is room: to make it on the way would make each call dearer.
+    #[cold]
+    #[inline(never)]
+    fn begin_with_room(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+        self.groups.reserve(1);
+        self.begin(slot, side, base, source, len);
+    }
+
     /// Adds a piece to the group of a side that has one.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn extend(&mut self, slot: u32, side: Side, source: Source, len: u64) {
-        let piece = self.pieces.len() as u32;
+        let Some(index) = self.find(slot, side) else { return };
+        let group = &mut self.groups[index];
+        let place = self.pieces.len() as u32;
+        let last = self.pieces.get_mut(group.last as usize).unwrap_or(&mut group.first);
+        last.next = place;
+        group.last = place;
+        group.len += len;
+        group.left += len;
         self.pieces.push(Piece { source, len, next: END });
-        if let Some(index) = self.find(slot, side) {
-            let group = &mut self.groups[index];
-            group.len += len;
-            let last = group.last;
-            group.last = piece;
-            self.pieces[last as usize].next = piece;
-        }
     }
 
     /// The group of a side. A burst has few; the newest is the likeliest.
-    #[inline]
     pub(crate) fn find(&self, slot: u32, side: Side) -> Option<usize> {
         let name = name(slot, side);
-        self.names.iter().rposition(|other| *other == name)
+        self.groups.iter().rposition(|group| group.name == name && !group.withdrawn)
     }
 
     /// Nobody reads the group any more. What its side receives later in the burst is another group.
     pub(crate) fn withdraw(&mut self, index: usize) {
-        self.names[index] = NOBODY;
+        self.groups[index].withdrawn = true;
+        if self.delivered.start == index {
+            self.join();
+        }
     }
 
-    /// Whether nobody reads the group any more.
-    #[inline]
-    pub(crate) fn is_withdrawn(&self, index: usize) -> bool {
-        self.names[index] == NOBODY
-    }
-
-    /// The sides of a flow, that whose data came first in front.
+    /// The sides of a flow that both have a group, that whose data came first in front.
     pub(crate) fn in_order(&self, slot: u32) -> [Side; 2] {
         match (self.find(slot, Side::Client), self.find(slot, Side::Server)) {
             (Some(client), Some(server)) if server < client => [Side::Server, Side::Client],
@@ -144,56 +182,103 @@ impl Pending {
         }
     }
 
+    #[inline]
     pub(crate) fn group(&self, index: usize) -> &Group {
         &self.groups[index]
     }
 
-    /// What `reader` has taken of a group.
+    /// The first of `groups` is being delivered, and the others may be, too. `alone`: there is nothing else to read of its side.
+    pub(crate) fn begin_delivery(&mut self, groups: Range<usize>, alone: bool) {
+        let Group { name, left, .. } = self.groups[groups.start];
+        self.alone = if alone { name } else { NOBODY };
+        (self.delivered, self.left) = (groups, left);
+    }
+
+    /// It has been.
+    pub(crate) fn end_delivery(&mut self) {
+        (self.delivered, self.alone) = (0..0, NOBODY);
+    }
+
+    /// The group that is being delivered.
+    pub(crate) fn delivered(&self) -> Option<usize> {
+        Some(self.delivered.start).filter(|_| !self.delivered.is_empty())
+    }
+
+    /// The group that is being delivered, and what the first reader has left of it, if `reader` is that one, the group is of this
+    /// side, and there is nothing else to read of it: the usual case.
     #[inline]
+    pub(crate) fn only(&self, slot: u32, side: Side, reader: u8) -> Option<(usize, u64)> {
+        let usual = reader == 0 && self.alone == name(slot, side);
+        if usual { Some((self.delivered.start, self.left)) } else { None }
+    }
+
+    /// `reader` takes `len` bytes more, or all there are, in the same case. False in others.
+    #[inline]
+    pub(crate) fn take_only(&mut self, slot: u32, side: Side, reader: u8, len: u64) -> bool {
+        let usual = self.only(slot, side, reader).is_some();
+        if usual {
+            self.left = self.left.saturating_sub(len);
+        }
+        usual
+    }
+
+    /// From now on there may be something else to read of the side whose group is being delivered.
+    pub(crate) fn join(&mut self) {
+        if self.alone != NOBODY {
+            self.groups[self.delivered.start].left = self.left;
+            self.alone = NOBODY;
+        }
+    }
+
+    /// The group behind the one that is being delivered, if the first reader has taken all there was to read there.
+    #[inline]
+    pub(crate) fn next_if_taken(&self) -> Option<&Group> {
+        let Range { start, end } = self.delivered;
+        if self.alone == NOBODY || self.left > 0 || start + 1 >= end {
+            return None;
+        }
+        self.groups.get(start + 1).filter(|group| !group.withdrawn)
+    }
+
+    /// That one is being delivered now, and there is nothing else to read of its side. Returns the side of the one before it.
+    #[inline]
+    pub(crate) fn go_on(&mut self) -> Side {
+        self.delivered.start += 1;
+        let Group { name, left, .. } = self.groups[self.delivered.start];
+        self.left = left;
+        side(replace(&mut self.alone, name))
+    }
+
+    /// What `reader` has taken of a group that is not alone (see [`Self::only`]).
     pub(crate) fn taken(&self, index: usize, reader: u8) -> u64 {
         let group = &self.groups[index];
-        if group.all_taken == END {
-            return if reader == 0 { group.taken } else { 0 };
+        if reader == 0 {
+            return group.len - group.left;
         }
-        let all = self.all_taken.get(group.all_taken as usize);
-        all.and_then(|all| all.get(usize::from(reader))).copied().unwrap_or(0)
+        let others = self.others.get(group.others as usize);
+        others.and_then(|others| others.get(usize::from(reader))).copied().unwrap_or(0)
     }
 
-    /// Whether all of `readers`, one bit each, have taken all of a group.
-    #[inline]
+    /// Whether all of `readers`, one bit each, have taken all of such a group.
     pub(crate) fn is_taken(&self, index: usize, readers: u16) -> bool {
-        let group = &self.groups[index];
-        if group.all_taken == END {
-            // Only the first one can have taken anything.
-            return readers & !1 == 0 && (readers == 0 || group.taken >= group.len);
-        }
-        (0..MAX_READERS as u8).all(|reader| readers & 1 << reader == 0 || self.taken(index, reader) >= group.len)
+        let len = self.groups[index].len;
+        (0..MAX_READERS as u8).all(|reader| readers & 1 << reader == 0 || self.taken(index, reader) >= len)
     }
 
-    /// `reader` has taken so much of a group.
-    #[inline]
-    pub(crate) fn take(&mut self, index: usize, reader: u8, taken: u64) {
+    /// `reader` takes `len` bytes more of such a group, or all there are.
+    pub(crate) fn take(&mut self, index: usize, reader: u8, len: u64) {
         let group = &mut self.groups[index];
-        if reader == 0 && group.all_taken == END {
-            group.taken = taken;
-        } else {
-            self.take_among(index, reader, taken);
+        if reader == 0 {
+            group.left = group.left.saturating_sub(len);
+            return;
         }
-    }
-
-    /// The same where the first reader is not the only one that has taken something.
-    #[inline(never)]
-    fn take_among(&mut self, index: usize, reader: u8, taken: u64) {
-        let group = &mut self.groups[index];
-        if reader > 0 && group.all_taken == END {
-            group.all_taken = self.all_taken.len() as u32;
-            let mut all = [0; MAX_READERS];
-            all[0] = group.taken;
-            self.all_taken.push(all);
+        if group.others == END {
+            group.others = self.others.len() as u32;
+            self.others.push([0; MAX_READERS]);
         }
-        match self.all_taken.get_mut(group.all_taken as usize).and_then(|all| all.get_mut(usize::from(reader))) {
-            Some(place) => *place = taken,
-            None => group.taken = taken,
+        let others = self.others.get_mut(group.others as usize);
+        if let Some(taken) = others.and_then(|others| others.get_mut(usize::from(reader))) {
+            *taken = taken.saturating_add(len).min(group.len);
         }
     }
 
@@ -213,16 +298,28 @@ impl Pending {
         self.groups[index].start = Some(start);
     }
 
-    pub(crate) fn piece(&self, index: u32) -> Option<&Piece> {
-        self.pieces.get(index as usize)
+    /// The pieces of a group.
+    pub(crate) fn pieces(&self, index: usize) -> impl Iterator<Item = &Piece> {
+        successors(Some(&self.groups[index].first), |piece| self.after(piece))
     }
 
-    pub(crate) fn piece_mut(&mut self, index: u32) -> Option<&mut Piece> {
-        self.pieces.get_mut(index as usize)
+    /// The piece behind another one of the same group.
+    pub(crate) fn after(&self, piece: &Piece) -> Option<&Piece> {
+        self.pieces.get(piece.next as usize)
+    }
+
+    /// The piece of a group at [`FIRST`], or where the one before it says.
+    pub(crate) fn piece_mut(&mut self, index: usize, place: u32) -> Option<&mut Piece> {
+        if place == FIRST { Some(&mut self.groups[index].first) } else { self.pieces.get_mut(place as usize) }
     }
 }
 
 /// Slots have 31 bits (see `FlowTable::new`).
 fn name(slot: u32, side: Side) -> u32 {
     slot << 1 | side as u32
+}
+
+/// The side of that name.
+fn side(name: u32) -> Side {
+    if name & 1 == 0 { Side::Client } else { Side::Server }
 }

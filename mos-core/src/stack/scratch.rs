@@ -43,6 +43,12 @@ impl Scratch {
         &self.bytes[start..]
     }
 
+    /// Whether the packet at `index` lies in its frame.
+    #[inline]
+    pub(super) fn is_in_frame(&self, index: usize) -> bool {
+        index < WHOLE && self.replaced >> index & 1 == 0
+    }
+
     /// Whether the packet at `index` was given another length.
     #[inline]
     pub(super) fn is_replaced(&self, index: usize) -> bool {
@@ -67,7 +73,7 @@ impl Scratch {
     /// The bytes of the packet at `index`.
     #[inline]
     pub(super) fn frame<'f>(&'f self, index: usize, burst: &'f Burst<'_>) -> &'f [u8] {
-        if index < WHOLE && self.replaced >> index & 1 == 0 {
+        if self.is_in_frame(index) {
             return &burst.memory[burst.frames[index].range()];
         }
         self.range(index).map_or(&[], |range| &self.bytes[range])
@@ -84,7 +90,7 @@ impl Scratch {
     /// Where the byte at `at` of the packet at `index` lies.
     #[inline]
     pub(super) fn source(&self, index: usize, at: usize, burst: &Burst<'_>) -> Source {
-        if index < WHOLE && self.replaced >> index & 1 == 0 {
+        if self.is_in_frame(index) {
             return Source::Frame(burst.frames[index].start + at);
         }
         Source::Scratch(self.range(index).map_or(0, |range| range.start) + at)

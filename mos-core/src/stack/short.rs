@@ -6,6 +6,7 @@
 
 use super::Stack;
 use super::edit::Edits;
+use super::pending::Source;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
 use crate::config::ChecksumMode;
 use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
@@ -295,9 +296,23 @@ impl Stack {
     /// The payload of a segment from `side`, for the readers of its peer.
     #[inline(always)]
     fn bring(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
+        let (peer, packet) = (side.other(), &self.packets[index]);
+        let flags = &mut self.flows.hot_mut(slot).half[peer as usize].flags;
+        if flags.any(HalfFlags::PENDING) || !self.scratch.is_in_frame(index) {
+            return self.bring_more(slot, peer, index, burst);
+        }
+        flags.set(HalfFlags::PENDING);
+        let source = Source::Frame(burst.frames[index].start + usize::from(packet.payload));
+        self.pending.begin(slot, peer, packet.seq, source, packet.payload_len.into());
+    }
+
+    /// The same, for `side`, in any case: for one that has been brought something before in this burst, or if the packet does
+    /// not lie in its frame.
+    #[inline(never)]
+    fn bring_more(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
         let &Packet { payload, payload_len, seq, .. } = &self.packets[index];
         let source = self.source(index, usize::from(payload), burst);
-        self.push(slot, side.other(), seq, source, u64::from(payload_len));
+        self.push(slot, side, seq, source, payload_len.into());
     }
 
     #[cold]

@@ -393,7 +393,7 @@ impl Stack {
         if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
             && let Some(group) = self.pending.find(slot, side)
         {
-            self.deliver(group, burst, observer);
+            self.deliver(group..group + 1, burst, observer);
         }
     }
 

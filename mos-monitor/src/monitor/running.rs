@@ -36,6 +36,9 @@ pub(crate) trait StreamMonitor {
     /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does. It
     /// may panic.
     fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk;
+    /// Calls `handler` with what a flow has brought for it to the end of the burst, and goes on with the next ones that have
+    /// nobody else to be told, until it asks for anything. It may panic.
+    fn read(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, handler: u32);
     fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason);
     fn timer(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, armed: &Armed);
     fn core_timer(&mut self, armed: &Armed, control: &mut Control);
@@ -91,6 +94,18 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         match control.guard.is_timing() {
             false => self.walk::<false>(cx, control, program, walk),
             true => self.walk::<true>(cx, control, program, walk),
+        }
+    }
+
+    fn read(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, handler: u32) {
+        let Some(callback) = self.callbacks.get_mut(handler as usize) else { return };
+        while let Some(flow) = self.flows.at(cx.slot()) {
+            callback(&mut self.state, flow, cx, control);
+            if !control.is_idle() {
+                return;
+            }
+            let Some(side) = cx.go_on() else { return };
+            control.told.side = side;
         }
     }
 

@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
+use super::super::Stack;
 use super::super::chunks::{Chunk, Chunks};
-use super::super::pending::Group;
 use super::FlowCx;
 use crate::event::Side;
 use crate::flow::record::{HalfFlags, SlowFlags};
@@ -66,7 +66,7 @@ impl FlowCx<'_> {
             backlog: self.stack.backlog(self.slot, side),
             position,
             end,
-            piece: group.map_or(u32::MAX, |group| self.stack.pending.group(group).first),
+            piece: group.map(|group| &self.stack.pending.group(group).first),
             piece_start: origin,
             pieces_from: origin,
             slices: None,
@@ -77,15 +77,15 @@ impl FlowCx<'_> {
     #[inline]
     #[must_use]
     pub fn unread_len(&self, side: Side, reader: u8) -> u64 {
-        if let Some(group) = self.only_delivered(side) {
-            return self.stack.pending.group(group).len.saturating_sub(self.stack.pending.taken(group, reader));
+        match self.stack.pending.only(self.slot, side, reader) {
+            Some((_, left)) => left,
+            None => self.unread_len_anywhere(side, reader),
         }
-        self.unread_anywhere(side, reader)
     }
 
     #[inline(never)]
-    fn unread_anywhere(&self, side: Side, reader: u8) -> u64 {
-        let (position, end, ..) = self.unread(side, reader);
+    fn unread_len_anywhere(&self, side: Side, reader: u8) -> u64 {
+        let (position, end, ..) = self.unread_anywhere(side, reader);
         end - position
     }
 
@@ -102,32 +102,43 @@ impl FlowCx<'_> {
     /// `reader` has taken `len` bytes more, or all there are.
     #[inline]
     pub fn consume(&mut self, side: Side, reader: u8, len: u64) {
-        match self.only_delivered(side) {
-            Some(group) => self.consume_pending(group, reader, len),
-            None => self.consume_anywhere(side, reader, len),
+        if !self.stack.pending.take_only(self.slot, side, reader, len) {
+            self.consume_anywhere(side, reader, len);
         }
-    }
-
-    #[inline]
-    fn consume_pending(&mut self, group: usize, reader: u8, len: u64) {
-        let pending = &mut self.stack.pending;
-        let taken = pending.taken(group, reader).saturating_add(len).min(pending.group(group).len);
-        pending.take(group, reader, taken);
     }
 
     #[inline(never)]
     fn consume_anywhere(&mut self, side: Side, reader: u8, len: u64) {
         if !self.is_stored(side) {
             if let Some(group) = self.pending_group(side) {
-                self.consume_pending(group, reader, len);
+                self.stack.pending.take(group, reader, len);
             }
             return;
         }
-        let (position, end, ..) = self.unread(side, reader);
+        let (position, end, ..) = self.unread_anywhere(side, reader);
         let position = position.saturating_add(len).min(end);
         if let Some(buffer) = &self.stack.flows.spill(self.slot, side).buffer {
             self.stack.buffers.get_mut(buffer).move_to(reader, position);
         }
+    }
+
+    /// In NEW_DATA at the end of a burst, if reader 0 is the only one and no history is kept: once that has taken everything, this
+    /// goes on to what the burst has brought next, if the same handlers are told of that. Returns the side that has received it.
+    ///
+    /// Without that, the stack goes on: it asks who reads, and begins again with the next one.
+    #[inline]
+    pub fn go_on(&mut self) -> Option<Side> {
+        let Stack { flows, pending, .. } = &mut *self.stack;
+        let (slot, side) = pending.next_if_taken()?.place();
+        let (hot, next) = (flows.hot(self.slot), flows.hot(slot));
+        let flags = next.half[side as usize].flags.mask(HalfFlags::PENDING | HalfFlags::BUFFERED);
+        if flags != HalfFlags::PENDING || next.table != hot.table || next.wanted != hot.wanted {
+            return None;
+        }
+        let before = pending.go_on();
+        flows.hot_mut(self.slot).half[before as usize].flags.clear(HalfFlags::PENDING);
+        self.slot = slot;
+        Some(side)
     }
 
     /// Copies what `reader` has not taken, up to the next missing byte, and takes it.
@@ -189,8 +200,7 @@ impl FlowCx<'_> {
     fn in_pending(&self, side: Side, offset: u64) -> Option<&[u8]> {
         let group = self.pending_group(side)?;
         let mut at = self.stack.group_start(group);
-        let mut next = self.stack.pending.group(group).first;
-        while let Some(piece) = self.stack.pending.piece(next) {
+        for piece in self.stack.pending.pieces(group) {
             if offset < at {
                 return None;
             }
@@ -199,7 +209,6 @@ impl FlowCx<'_> {
                 return self.stack.scratch.at(piece.source, len, &self.burst).map(|bytes| &bytes[skip..]);
             }
             at += piece.len;
-            next = piece.next;
         }
         None
     }
@@ -207,8 +216,8 @@ impl FlowCx<'_> {
     /// The group that is being delivered, if it is of `side`.
     #[inline]
     fn delivered(&self, side: Side) -> Option<usize> {
-        let is_mine = |group: &Group| group.slot == self.slot && group.side == side;
-        self.stack.delivering.filter(|&index| is_mine(self.stack.pending.group(index)))
+        let pending = &self.stack.pending;
+        pending.delivered().filter(|&index| pending.group(index).place() == (self.slot, side))
     }
 
     fn pending_group(&self, side: Side) -> Option<usize> {
@@ -225,15 +234,21 @@ impl FlowCx<'_> {
         self.stack.flows.hot(self.slot).half[side as usize].flags.any(HalfFlags::BUFFERED)
     }
 
-    /// The group that is being delivered, if it is all there is to read of a side: the usual case.
-    #[inline]
-    fn only_delivered(&self, side: Side) -> Option<usize> {
-        if self.is_stored(side) { None } else { self.delivered(side) }
-    }
-
     /// Where `reader` stands, where the readable part ends, where the pending pieces begin, and their group. Offsets of
     /// the stream if there is a backlog; otherwise all that is unread is pending, and they count from its first byte.
+    #[inline]
     fn unread(&self, side: Side, reader: u8) -> (u64, u64, u64, Option<usize>) {
+        match self.stack.pending.only(self.slot, side, reader) {
+            Some((group, left)) => {
+                let len = self.stack.pending.group(group).len;
+                (len - left, len, 0, Some(group))
+            }
+            None => self.unread_anywhere(side, reader),
+        }
+    }
+
+    #[inline(never)]
+    fn unread_anywhere(&self, side: Side, reader: u8) -> (u64, u64, u64, Option<usize>) {
         let group = self.pending_group(side);
         let len = group.map_or(0, |group| self.stack.pending.group(group).len);
         match (self.stack.backlog(self.slot, side), group) {
