@@ -8,6 +8,7 @@ mod edits;
 mod edits_in_flows;
 mod errnos;
 mod filters;
+mod going_on;
 mod golden;
 mod handlers;
 mod immediate;

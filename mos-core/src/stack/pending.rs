@@ -261,8 +261,14 @@ impl Pending {
 
     /// Whether all of `readers`, one bit each, have taken all of such a group.
     pub(crate) fn is_taken(&self, index: usize, readers: u16) -> bool {
-        let len = self.groups[index].len;
-        (0..MAX_READERS as u8).all(|reader| readers & 1 << reader == 0 || self.taken(index, reader) >= len)
+        let (len, mut rest) = (self.groups[index].len, readers);
+        while rest != 0 {
+            if self.taken(index, rest.trailing_zeros() as u8) < len {
+                return false;
+            }
+            rest &= rest - 1;
+        }
+        true
     }
 
     /// `reader` takes `len` bytes more of such a group, or all there are.
