@@ -35,13 +35,14 @@ impl Stack {
             EndReason::Fin | EndReason::Rst => Side::Server,
             _ => Side::Client,
         };
+        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: None };
         for side in [first, first.other()] {
-            self.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
-            self.raise(slot, side, None, Hook::Rcv, END[0], burst, observer);
-            self.raise(slot, side, None, Hook::Snd, END[1], burst, observer);
+            cx.stack.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
+            cx.raise(Hook::Rcv, side, END[0], observer);
+            cx.raise(Hook::Snd, side, END[1], observer);
         }
-        if !self.is_bypassed(slot) {
-            observer.on_end(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: None }, reason);
+        if !cx.stack.is_bypassed(slot) {
+            observer.on_end(&mut cx, reason);
         }
         for side in Side::BOTH {
             self.drop_backlog(slot, side);

@@ -407,3 +407,13 @@ impl Stack {
         }
     }
 }
+
+impl FlowCx<'_> {
+    /// The same as [`Stack::raise`], where the context is there already.
+    #[inline(always)]
+    pub(super) fn raise<O: Observer>(&mut self, hook: Hook, side: Side, events: Interest, observer: &mut O) {
+        if self.wanted().any(Wanted::at(hook, events)) {
+            observer.on_events(self, hook, side, events);
+        }
+    }
+}
