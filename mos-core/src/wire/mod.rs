@@ -36,7 +36,7 @@ pub mod seq;
 mod tests;
 
 pub use decode::{decode, decode_into, decode_ip};
-pub(crate) use decode::decode_usual;
+pub(crate) use decode::{decode_unusual, decode_usual};
 pub use edit::{Checksums, EditError, Layer, overwrite, splice};
 pub use emit::{FrameBuilder, TcpSegment};
 pub use fragment::{DefragLimits, DefragStats, Defragmenter, Outcome, Rejection};
