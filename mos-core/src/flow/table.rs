@@ -114,11 +114,15 @@ impl FlowTable {
         self.hot.len()
     }
 
-    /// The first slot whose tag equals; it may be another flow's: the caller confirms with [`Self::confirm`].
+    /// The first slot whose tag equals; its line is fetched. It may be another flow's: the caller confirms with
+    /// [`Self::confirm`].
     #[inline]
     #[must_use]
     pub fn probe(&self, tag: u32) -> u32 {
-        self.index.find(tag, |_| true)
+        self.index.find(tag, |slot| {
+            self.prefetch(slot);
+            true
+        })
     }
 
     /// Fetches the line of `slot`.

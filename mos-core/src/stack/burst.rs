@@ -3,14 +3,17 @@
 //! Three loops, each over the whole burst, so that memory is fetched while there is other work: decode and hash; probe the
 //! table by tag; confirm and process. Merging the first two costs most of what the prefetches win.
 
+use core::mem;
+
 use super::{CoreCx, PacketCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
 use crate::event::{Observer, Wanted};
-use crate::flow::{FlowFlags, NO_SLOT};
-use crate::packet::{Burst, LinkType, MAX_BURST, Verdict};
+use crate::flow::key::PacketKey;
+use crate::flow::{FlowFlags, Hasher, NO_SLOT};
+use crate::packet::{Burst, FrameMeta, LinkType, MAX_BURST, Verdict};
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
-use crate::wire::{Packet, PacketKind, checksum, decode_into, decode_ip, decode_usual, fragment::Outcome};
+use crate::wire::{Packet, PacketKind, checksum, decode_ip, decode_unusual, decode_usual, fragment::Outcome};
 
 /// How many frames ahead a header is fetched when the next burst is not known: far enough for memory to answer.
 const HEADERS_AHEAD: usize = 8;
@@ -34,15 +37,7 @@ impl Stack {
         self.scratch.clear();
         self.verdicts[..count].fill(Verdict::Forward);
         let bytes = self.decode(burst, count);
-        for ((slot, packet), key) in self.slots[..count].iter_mut().zip(&self.packets).zip(&self.keys) {
-            if packet.kind == PacketKind::Tcp {
-                *slot = self.flows.probe(key.tag);
-                self.flows.prefetch(*slot);
-                if key.key.is_v6() {
-                    self.flows.prefetch_v6(*slot);
-                }
-            }
-        }
+        self.probe(count);
         let reading = self.reading.get();
         self.reading.set(reading.saturating_sub(1));
         for index in 0..count {
@@ -85,28 +80,51 @@ impl Stack {
 
     /// Reads the headers of the first `count` frames and names their flows, while those of the next burst are fetched. Returns
     /// how many bytes the frames had on the wire.
-    #[inline]
     fn decode(&mut self, burst: &Burst<'_>, count: usize) -> u64 {
+        let ahead = match burst.upcoming {
+            [] => burst.frames.get(HEADERS_AHEAD..).unwrap_or_default(),
+            upcoming => upcoming,
+        };
+        let frames = &burst.frames[..count];
+        let (first, last) = frames.split_at(ahead.len().min(count));
+        // When no more are known to fetch, there is no harm in fetching a frame that is read at once.
+        self.decode_run(0, burst.memory, first, ahead) + self.decode_run(first.len(), burst.memory, last, last)
+    }
+
+    /// Reads the headers of `frames`, of which the first one is number `first` in its burst, while those of as many frames
+    /// `ahead` are fetched. Not inlined: all it needs is in registers then.
+    #[inline(never)]
+    fn decode_run(&mut self, first: usize, memory: &[u8], frames: &[FrameMeta], ahead: &[FrameMeta]) -> u64 {
+        let hasher = self.hasher;
         let mut bytes = 0;
-        let places = self.packets.iter_mut().zip(&mut self.keys);
-        for (index, (meta, (packet, key))) in burst.frames[..count].iter().zip(places).enumerate() {
-            if let Some(next) = burst.upcoming.get(index).or_else(|| burst.frames.get(index + HEADERS_AHEAD)) {
-                prefetch(burst.memory, next.start);
-            }
+        let places = self.packets[first..].iter_mut().zip(&mut self.keys[first..]);
+        for ((meta, next), (packet, key)) in frames.iter().zip(ahead).zip(places) {
+            prefetch(memory, next.start);
             bytes += u64::from(meta.wire_len);
-            let frame = &burst.memory[meta.range()];
+            let frame = &memory[meta.range()];
             if meta.link == LinkType::Ethernet
                 && let Some(endpoints) = decode_usual(packet, frame, meta.wire_len)
             {
-                *key = self.hasher.key_v4(endpoints);
-                continue;
-            }
-            decode_into(packet, frame, meta.wire_len, meta.link);
-            if packet.kind == PacketKind::Tcp {
-                *key = self.hasher.key(packet, frame);
+                *key = hasher.key_v4(endpoints);
+            } else {
+                self.has_v6 |= unusual(packet, key, frame, meta, &hasher);
             }
         }
         bytes
+    }
+
+    /// Looks for the flows of the first `count` packets and fetches their lines. What is not TCP is looked for in vain: to tell
+    /// it apart costs more.
+    #[inline(never)]
+    fn probe(&mut self, count: usize) {
+        for (slot, key) in self.slots[..count].iter_mut().zip(&self.keys) {
+            *slot = self.flows.probe(key.tag);
+        }
+        if mem::take(&mut self.has_v6) {
+            for &slot in self.slots[..count].iter().filter(|slot| **slot != NO_SLOT) {
+                self.flows.prefetch_v6(slot);
+            }
+        }
     }
 
     /// Somebody reads bytes of a stream.
@@ -262,4 +280,13 @@ impl Stack {
             self.flows.grow();
         }
     }
+}
+
+/// Reads the headers of a frame that is not as nearly all are, and names its flow. Returns whether it is IPv6.
+#[cold]
+#[inline(never)]
+fn unusual(packet: &mut Packet, key: &mut PacketKey, frame: &[u8], meta: &FrameMeta, hasher: &Hasher) -> bool {
+    decode_unusual(packet, frame, meta.wire_len, meta.link);
+    *key = if packet.kind == PacketKind::Tcp { hasher.key(packet, frame) } else { PacketKey::NONE };
+    packet.ip_version == 6
 }

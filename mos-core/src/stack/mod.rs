@@ -62,7 +62,7 @@ use crate::config::{Config, Timeouts};
 use crate::event::Side;
 use crate::flow::key::PacketKey;
 use crate::flow::table::ticks;
-use crate::flow::{FlowId, FlowKey, FlowTable, Hasher, NO_SLOT, TimerWheel};
+use crate::flow::{FlowId, FlowTable, Hasher, NO_SLOT, TimerWheel};
 use crate::packet::{LinkType, MAX_BURST, Verdict};
 use crate::reassembly::{BufferStore, SegmentPool};
 use crate::stats::Stats;
@@ -102,6 +102,8 @@ pub struct Stack {
     keys: [PacketKey; MAX_BURST + 1],
     slots: [u32; MAX_BURST + 1],
     verdicts: [Verdict; MAX_BURST],
+    /// The burst has packets of IPv6.
+    has_v6: bool,
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
     /// The shortest of these.
@@ -133,7 +135,6 @@ impl Stack {
     pub fn new(config: Config) -> Self {
         let Timeouts { half_open, established, closing, time_wait } = config.timeouts;
         let timeouts = [half_open, established, closing, time_wait].map(|timeout| u64::from(ticks(timeout)));
-        let no_key = PacketKey { key: FlowKey::NONE, tag: 0, from_high: false };
         let hasher = Hasher::new(config.hash_seed, config.vlan_tracking);
         let flows = FlowTable::new(config.max_flows, hasher);
         Self {
@@ -152,9 +153,10 @@ impl Stack {
             tick: 0,
             stats: Stats::default(),
             packets: [decode(&[], 0, LinkType::Ethernet); MAX_BURST + 1],
-            keys: [no_key; MAX_BURST + 1],
+            keys: [PacketKey::NONE; MAX_BURST + 1],
             slots: [NO_SLOT; MAX_BURST + 1],
             verdicts: [Verdict::Forward; MAX_BURST],
+            has_v6: false,
             timeouts,
             // Without patience a state has no end, or no beginning.
             shortest_timeout: timeouts.into_iter().filter(|ticks| *ticks > 0).min().unwrap_or(u64::MAX / 2),

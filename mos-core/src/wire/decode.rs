@@ -6,10 +6,10 @@
 
 use super::link::{self, NO_VLAN};
 use super::options::{Always, always};
-use super::packet::{Packet, PacketKind};
+use super::packet::{Endpoints, Packet, PacketKind};
 use super::reason::Undecoded;
 use super::seq::SeqNum;
-use super::{ip, u16_at};
+use super::{ip, u16_at, u32_at, u64_at};
 use crate::packet::LinkType;
 
 const TCP: u8 = 6;
@@ -30,9 +30,14 @@ pub fn decode(frame: &[u8], wire_len: u32, link: LinkType) -> Packet {
 
 /// As [`decode`], into a packet that is there already: nothing is put together and then copied.
 pub fn decode_into(packet: &mut Packet, frame: &[u8], wire_len: u32, link: LinkType) {
-    let is_usual = link == LinkType::Ethernet
-        && (decode_usual(packet, frame, wire_len).is_some() || decode_usual_v6(packet, frame, wire_len).is_some());
-    if !is_usual {
+    if link != LinkType::Ethernet || decode_usual(packet, frame, wire_len).is_none() {
+        decode_unusual(packet, frame, wire_len, link);
+    }
+}
+
+/// What [`decode_usual`] leaves.
+pub(crate) fn decode_unusual(packet: &mut Packet, frame: &[u8], wire_len: u32, link: LinkType) {
+    if link != LinkType::Ethernet || decode_usual_v6(packet, frame, wire_len).is_none() {
         *packet = decode_any(frame, wire_len, link);
     }
 }
@@ -43,13 +48,6 @@ pub fn decode_ip(datagram: &[u8], wire_len: u32) -> Packet {
     decode_any(datagram, wire_len, LinkType::RawIp)
 }
 
-/// An IPv4 packet's endpoints: the address, and below it the port, of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoints {
-    pub(crate) source: u64,
-    pub(crate) destination: u64,
-}
-
 /// The short way: untagged Ethernet, IPv4 without options, TCP, nothing wrong with it, and all headers captured. `None`:
 /// not this way; the packet may hold anything then.
 #[inline(always)]
@@ -58,22 +56,20 @@ pub(crate) fn decode_usual(packet: &mut Packet, frame: &[u8], wire_len: u32) -> 
     const TRANSPORT: usize = IP + 20;
 
     let headers: &[u8; TRANSPORT + TCP_LEN] = frame.first_chunk()?;
-    let is_usual = headers[12..14] == [0x08, 0x00]
+    // Total length, id, fragment, time to live, protocol.
+    let middle = u64_at(headers, IP + 2)?;
+    let is_usual = u16_at(headers, IP - 2)? == 0x0800
         && headers[IP] == 0x45
         // Neither "more fragments" nor an offset; "don't fragment" does not matter.
-        && u16::from_ne_bytes([headers[IP + 6], headers[IP + 7]]) & 0x3fff_u16.to_be() == 0
-        && headers[IP + 9] == TCP;
+        && middle as u32 & 0x3fff_00ff == u32::from(TCP);
     if !is_usual {
         return None;
     }
-    let word = |at: usize| u32::from_be_bytes([headers[at], headers[at + 1], headers[at + 2], headers[at + 3]]);
-    let end = IP + usize::from(u16::from_be_bytes([headers[IP + 2], headers[IP + 3]]));
-    let (src_port, dst_port) = usual_tcp(packet, frame, wire_len, TRANSPORT, headers.last_chunk()?, end)?;
-    packet.ip_version = 4;
-    let (src_v4, dst_v4) = (word(IP + 12), word(IP + 16));
-    (packet.src_v4, packet.dst_v4) = (src_v4, dst_v4);
-    let endpoint = |address, port| u64::from(address) << 16 | u64::from(port);
-    Some(Endpoints { source: endpoint(src_v4, src_port), destination: endpoint(dst_v4, dst_port) })
+    let end = IP + (middle >> 48) as usize;
+    let ports = usual_tcp(packet, frame, wire_len, 4, TRANSPORT, headers.last_chunk()?, end)?;
+    let addresses = u64_at(headers, IP + 12)?;
+    (packet.src_v4, packet.dst_v4) = ((addresses >> 32) as u32, addresses as u32);
+    Some(Endpoints { addresses, ports })
 }
 
 /// The same for IPv6 without extension headers.
@@ -88,38 +84,49 @@ fn decode_usual_v6(packet: &mut Packet, frame: &[u8], wire_len: u32) -> Option<(
     if headers[12..14] != [0x86, 0xdd] || headers[IP] >> 4 != 6 || headers[IP + 6] != TCP || payload_len == 0 {
         return None;
     }
-    usual_tcp(packet, frame, wire_len, TRANSPORT, headers.last_chunk()?, TRANSPORT + payload_len)?;
-    packet.ip_version = 6;
+    usual_tcp(packet, frame, wire_len, 6, TRANSPORT, headers.last_chunk()?, TRANSPORT + payload_len)?;
     (packet.src_v4, packet.dst_v4) = (0, 0);
     Some(())
 }
 
 /// The TCP part of the short way: all but what is in the IP header, which follows 14 bytes of Ethernet; `end` is where it says
-/// that the packet ends. Returns the ports.
+/// that the packet ends. Returns the ports, the source's above the destination's.
 #[inline(always)]
 fn usual_tcp(
     packet: &mut Packet,
     frame: &[u8],
     wire_len: u32,
+    ip_version: u8,
     transport: usize,
     header: &[u8; TCP_LEN],
     end: usize,
-) -> Option<(u16, u16)> {
-    let payload = transport + data_offset(header);
-    // Slicing checks that the header has its 20 bytes and was captured; the rest is that it lies within the packet, and
-    // the packet within the wire.
-    let options = frame.get(transport + TCP_LEN..payload)?;
-    if payload > end || end > (wire_len as usize).max(frame.len()) {
-        return None;
-    }
+) -> Option<u32> {
+    let header_len = data_offset(header);
+    let payload = transport + header_len;
+    let payload_len = end.checked_sub(payload)?;
+    let payload_captured = match frame.len() {
+        captured if end <= captured => payload_len,
+        captured if end <= wire_len as usize => captured.checked_sub(payload)?,
+        _ => return None,
+    };
+    // What is the same in nearly all packets comes first, in one go: options are rare enough to be filled in over it.
+    packet.kind = PacketKind::Tcp;
+    packet.ip_version = ip_version;
     packet.protocol = TCP;
+    packet.has_timestamps = false;
+    packet.signed = false;
     packet.network = 14;
     packet.transport = transport as u16;
-    packet.payload = payload as u16;
     packet.vlan = NO_VLAN;
-    packet.payload_len = (end - payload) as u32;
-    packet.payload_captured = (end.min(frame.len()) - payload) as u32;
-    Some(fill_tcp(packet, header, options))
+    (packet.ts_val, packet.ts_ecr) = (0, 0);
+    packet.payload = payload as u16;
+    packet.payload_len = payload_len as u32;
+    packet.payload_captured = payload_captured as u32;
+    if header_len != TCP_LEN {
+        // Slicing checks that the header has its 20 bytes.
+        fill_options(packet, frame.get(transport + TCP_LEN..payload)?);
+    }
+    Some(fill_tcp(packet, header))
 }
 
 /// The general way. Not inlined: the short way is small because this is elsewhere.
@@ -155,12 +162,14 @@ fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
     }
     let captured_header_len = header_len.min(segment.len());
     let mut packet = Packet {
+        kind: PacketKind::Tcp,
         payload: packet.transport + captured_header_len as u16,
         payload_len: (segment_len - header_len) as u32,
         payload_captured: (segment.len() - captured_header_len) as u32,
         ..packet
     };
-    fill_tcp(&mut packet, header, segment.get(TCP_LEN..header_len).unwrap_or_default());
+    fill_options(&mut packet, segment.get(TCP_LEN..header_len).unwrap_or_default());
+    fill_tcp(&mut packet, header);
     Ok(packet)
 }
 
@@ -170,26 +179,25 @@ fn data_offset(header: &[u8; TCP_LEN]) -> usize {
     usize::from(header[12] >> 4) * 4
 }
 
-/// Fills in what a TCP header says. Returns the ports.
+/// Fills in what a TCP header says, but for its options. Returns the ports, the source's above the destination's.
 #[inline(always)]
-fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN], options: &[u8]) -> (u16, u16) {
-    let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    packet.kind = PacketKind::Tcp;
+fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN]) -> u32 {
+    // Two fields at a time, which are stored as they were read; all of them are there.
+    let ports = u32_at(header, 0).unwrap_or_default();
+    let numbers = u64_at(header, 4).unwrap_or_default();
+    (packet.src_port, packet.dst_port) = ((ports >> 16) as u16, ports as u16);
+    (packet.seq, packet.ack) = (SeqNum((numbers >> 32) as u32), SeqNum(numbers as u32));
     packet.tcp_flags = header[13];
-    if options.is_empty() {
-        (packet.has_timestamps, packet.signed, packet.ts_val, packet.ts_ecr) = (false, false, 0, 0);
-    } else {
-        let Always { timestamps, signed } = always(options);
-        (packet.has_timestamps, packet.signed) = (timestamps.is_some(), signed);
-        (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
-    }
-    let ports = (half(0), half(2));
-    (packet.src_port, packet.dst_port) = ports;
-    packet.window = half(14);
-    packet.seq = SeqNum(word(4));
-    packet.ack = SeqNum(word(8));
+    packet.window = u16_at(header, 14).unwrap_or_default();
     ports
+}
+
+/// Fills in what matters of the options of every packet.
+#[inline(always)]
+fn fill_options(packet: &mut Packet, options: &[u8]) {
+    let Always { timestamps, signed } = always(options);
+    (packet.has_timestamps, packet.signed) = (timestamps.is_some(), signed);
+    (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
 }
 
 /// Fills in the ports of a UDP header, if they are there.

@@ -35,14 +35,15 @@ pub mod seq;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use decode::{Endpoints, decode_usual};
 pub use decode::{decode, decode_into, decode_ip};
+pub(crate) use decode::{decode_unusual, decode_usual};
 pub use edit::{Checksums, EditError, Layer, overwrite, splice};
 pub use emit::{FrameBuilder, TcpSegment};
 pub use fragment::{DefragLimits, DefragStats, Defragmenter, Outcome, Rejection};
 
 pub use link::NO_VLAN;
 pub use options::{SackBlocks, SynOptions, TcpOptions};
+pub(crate) use packet::Endpoints;
 pub use packet::{Packet, PacketKind, TcpFlags};
 pub use reason::{Tunnel, Undecoded};
 pub use rewrite::{Rewrite, renumber};
@@ -58,4 +59,10 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 #[inline]
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// The big-endian number at `at`, if the bytes reach that far.
+#[inline]
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
 }

@@ -163,7 +163,7 @@ pub(super) fn always(options: &[u8]) -> Always {
     }
 }
 
-#[inline(never)]
+#[cold]
 fn always_anywhere(options: &[u8]) -> Always {
     let mut found = Always::default();
     for (kind, data) in RawOptions::new(options) {

@@ -50,54 +50,66 @@ pub enum PacketKind {
 ///
 /// What does not apply is 0: TCP fields of packets that are not TCP, and, of undecoded frames, everything but the reason, and
 /// what the IP header says if only the TCP header is at fault.
+///
+/// The order of the fields makes few and wide stores of what is read: what stands side by side in a header stands so here, the
+/// lower half of a number first; and so do those that are the same in nearly every packet. The alignment lets a loop find the
+/// packets of a burst, their frames and their keys by one index, and keeps each packet in one cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
 pub struct Packet {
+    /// TCP acknowledgment number.
+    pub ack: SeqNum,
+    /// TCP sequence number.
+    pub seq: SeqNum,
+    /// IPv4 destination address.
+    pub dst_v4: u32,
+    /// IPv4 source address.
+    pub src_v4: u32,
+    /// Timestamp echo reply (RFC 7323).
+    pub ts_ecr: u32,
+    /// Timestamp value (RFC 7323).
+    pub ts_val: u32,
+    /// Payload bytes the packet had on the wire, by its headers. Ethernet padding is not payload.
+    pub payload_len: u32,
+    /// How many of these are in the frame.
+    pub payload_captured: u32,
+    /// TCP or UDP destination port.
+    pub dst_port: u16,
+    /// TCP or UDP source port.
+    pub src_port: u16,
     /// What it is.
     pub kind: PacketKind,
     /// 4 or 6; 0 if the frame is no IP packet that can be read.
     pub ip_version: u8,
     /// The protocol of the IP payload, after extension headers.
     pub protocol: u8,
-    /// [`TcpFlags`].
-    pub tcp_flags: u8,
     /// Whether `ts_val` and `ts_ecr` were in the packet.
     pub has_timestamps: bool,
-    /// The segment carries an MD5 signature (RFC 2385) or an authentication option (RFC 5925).
-    pub signed: bool,
     /// Offset of the IP header.
     pub network: u16,
     /// Offset of the transport header; of the data, in a fragment.
     pub transport: u16,
+    /// Innermost VLAN id, or [`NO_VLAN`].
+    pub vlan: u16,
     /// Offset of the TCP payload. In what is not TCP, that of the IP payload: the same as `transport`. Never beyond the
     /// frame's end.
     pub payload: u16,
-    /// Innermost VLAN id, or [`NO_VLAN`].
-    pub vlan: u16,
-    /// TCP or UDP source port.
-    pub src_port: u16,
-    /// TCP or UDP destination port.
-    pub dst_port: u16,
     /// TCP window, unscaled.
     pub window: u16,
-    /// TCP sequence number.
-    pub seq: SeqNum,
-    /// TCP acknowledgment number.
-    pub ack: SeqNum,
-    /// Payload bytes the packet had on the wire, by its headers. Ethernet padding is not payload.
-    pub payload_len: u32,
-    /// How many of these are in the frame.
-    pub payload_captured: u32,
-    /// Timestamp value (RFC 7323).
-    pub ts_val: u32,
-    /// Timestamp echo reply (RFC 7323).
-    pub ts_ecr: u32,
-    /// IPv4 source address.
-    pub src_v4: u32,
-    /// IPv4 destination address.
-    pub dst_v4: u32,
+    /// [`TcpFlags`].
+    pub tcp_flags: u8,
+    /// The segment carries an MD5 signature (RFC 2385) or an authentication option (RFC 5925).
+    pub signed: bool,
 }
 
-const _: () = assert!(size_of::<Packet>() <= 64);
+/// The endpoints of an IPv4 packet: in each number that of the source stands above that of the destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) addresses: u64,
+    pub(crate) ports: u32,
+}
+
+const _: () = assert!(size_of::<Packet>() == 64);
 const _: () = assert!(size_of::<PacketKind>() == 1);
 
 impl Packet {
@@ -129,6 +141,15 @@ impl Packet {
     /// What is left of a frame that cannot be read.
     pub(super) const fn undecoded(reason: Undecoded) -> Self {
         Self { kind: PacketKind::Undecoded(reason), ..Self::BLANK }
+    }
+
+    /// The endpoints of an IPv4 packet.
+    #[inline]
+    pub(crate) fn endpoints_v4(&self) -> Endpoints {
+        Endpoints {
+            addresses: u64::from(self.src_v4) << 32 | u64::from(self.dst_v4),
+            ports: u32::from(self.src_port) << 16 | u32::from(self.dst_port),
+        }
     }
 
     /// The source address. Of an undecoded frame, 0.0.0.0.
