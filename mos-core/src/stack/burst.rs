@@ -36,13 +36,19 @@ impl Stack {
         let count = burst.frames.len().min(MAX_BURST);
         self.scratch.clear();
         self.verdicts[..count].fill(Verdict::Forward);
-        let bytes = self.decode(burst, count);
+        let reading = self.reading.get() > 0;
+        self.reading.set(self.reading.get().saturating_sub(1));
+        // Headers are fetched one by one with all there is to do: as many at once as a burst has would wait for each other. But
+        // where payloads are fetched, these would have to wait then.
+        let (at_once, one_by_one) = if reading { (burst.upcoming, &[][..]) } else { (&[][..], burst.upcoming) };
+        let bytes = self.decode(burst, at_once, count);
         self.probe(count);
-        let reading = self.reading.get();
-        self.reading.set(reading.saturating_sub(1));
         for index in 0..count {
+            if let Some(next) = one_by_one.get(index) {
+                prefetch(burst.memory, next.start);
+            }
             if index + AHEAD < count && self.packets[index + AHEAD].kind == PacketKind::Tcp {
-                self.prefetch_for(index + AHEAD, reading > 0, burst);
+                self.prefetch_for(index + AHEAD, reading, burst);
             }
             self.move_to(burst.frames[index].timestamp, burst, observer);
             if self.packets[index].kind == PacketKind::Tcp && !observer.wants_packets() {
@@ -78,12 +84,12 @@ impl Stack {
         }
     }
 
-    /// Reads the headers of the first `count` frames and names their flows, while those of the next burst are fetched. Returns
-    /// how many bytes the frames had on the wire.
-    fn decode(&mut self, burst: &Burst<'_>, count: usize) -> u64 {
+    /// Reads the headers of the first `count` frames and names their flows, while those of `upcoming` frames are fetched; of this
+    /// burst's own, if nobody knew of them before. Returns how many bytes the frames had on the wire.
+    fn decode(&mut self, burst: &Burst<'_>, upcoming: &[FrameMeta], count: usize) -> u64 {
         let ahead = match burst.upcoming {
             [] => burst.frames.get(HEADERS_AHEAD..).unwrap_or_default(),
-            upcoming => upcoming,
+            _ => upcoming,
         };
         let frames = &burst.frames[..count];
         let (first, last) = frames.split_at(ahead.len().min(count));
