@@ -31,10 +31,16 @@
 //! | `held`, `output`, `limit` | packets that wait, frames that leave, how often |
 //! | `stats` | counters, and why a frame is dropped |
 
+mod arp;
 mod config;
+mod datagram;
+mod fragment;
+mod icmp;
 mod interface;
 mod lpm;
 mod mac;
+mod nd;
+mod output;
 mod ports;
 mod prefix;
 mod route;
@@ -44,5 +50,6 @@ mod stats;
 pub use config::{NetConfig, NetConfigError, Route, SourceMac, StaticNeighbor};
 pub use interface::{ETHERNET_MTU, Interface};
 pub use mac::{MacAddr, MacAddrError};
+pub use output::{Departure, MAX_OUTPUT, MAX_OUTPUT_BYTES, Offload};
 pub use prefix::{Prefix, PrefixError};
 pub use stats::{DropReason, NetStats};
