@@ -35,11 +35,15 @@ mod arp;
 mod config;
 mod datagram;
 mod fragment;
+mod held;
+mod hosts;
 mod icmp;
 mod interface;
+mod limit;
 mod lpm;
 mod mac;
 mod nd;
+mod neighbor;
 mod output;
 mod ports;
 mod prefix;
@@ -48,8 +52,10 @@ mod stats;
 
 
 pub use config::{NetConfig, NetConfigError, Route, SourceMac, StaticNeighbor};
+pub use held::{MAX_HELD, MAX_HELD_BYTES, MAX_HELD_PER_NEIGHBOR};
 pub use interface::{ETHERNET_MTU, Interface};
 pub use mac::{MacAddr, MacAddrError};
+pub use neighbor::MAX_NEIGHBORS;
 pub use output::{Departure, MAX_OUTPUT, MAX_OUTPUT_BYTES, Offload};
 pub use prefix::{Prefix, PrefixError};
 pub use stats::{DropReason, NetStats};
