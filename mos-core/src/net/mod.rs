@@ -32,14 +32,17 @@
 //! | `stats` | counters, and why a frame is dropped |
 
 mod arp;
+mod bridge;
 mod config;
 mod datagram;
+mod forwarder;
 mod fragment;
 mod held;
 mod hosts;
 mod icmp;
 mod interface;
 mod limit;
+mod local;
 mod lpm;
 mod mac;
 mod nd;
@@ -48,10 +51,15 @@ mod output;
 mod ports;
 mod prefix;
 mod route;
+mod routing;
+mod send;
 mod stats;
 
+#[cfg(test)]
+mod tests;
 
 pub use config::{NetConfig, NetConfigError, Route, SourceMac, StaticNeighbor};
+pub use forwarder::{Arrival, Forwarder, Next};
 pub use held::{MAX_HELD, MAX_HELD_BYTES, MAX_HELD_PER_NEIGHBOR};
 pub use interface::{ETHERNET_MTU, Interface};
 pub use mac::{MacAddr, MacAddrError};
