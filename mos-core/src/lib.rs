@@ -10,6 +10,7 @@ pub mod config;
 pub mod event;
 pub mod filter;
 pub mod flow;
+pub mod net;
 pub mod packet;
 pub mod prefetch;
 pub mod reassembly;

@@ -37,7 +37,7 @@ macro_rules! counted {
         }
     };
 }
-pub(super) use counted;
+pub(crate) use counted;
 
 counted! {
     /// Why a frame was not decoded. Some frames carry something else than IP, some were cut short by the capture, and some
