@@ -45,7 +45,7 @@ mod measure {
             let Some(net) = Net::new() else { return };
             let forwarder = config.map(|config| Forwarder::start(&net, config, Box::new(|_, _, _| {})));
             if forwarder.is_none() {
-                for arguments in ["add br type bridge", "set m0 master br", "set m1 master br", "set br up"] {
+                for arguments in ["add name mid type bridge", "set m0 master mid", "set m1 master mid", "set mid up"] {
                     net.ip("m", &format!("link {arguments}"));
                 }
             }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mos_core::io::fanout::FlowHash;
-use mos_core::io::{AfPacket, AfPacketConfig, Arrival, Port, wait};
+use mos_core::io::{AfPacket, AfPacketConfig, Arrival, LinkState, Port, wait};
 use mos_core::packet::Offload;
 use mos_core::wire::TcpSegment;
 
+use super::faults::{assert_passes, until};
 use super::forwarder::open;
 use super::net::Net;
 
@@ -62,6 +63,29 @@ fn drain(ports: &mut [AfPacket], hash: FlowHash, counts: &mut [usize]) -> bool {
     any
 }
 
+/// Sends all kinds of frames, and checks where they come out.
+fn check(net: &Net, ports: &mut [AfPacket], hash: FlowHash) {
+    let mut host = net.run("a", || open("a0", AfPacketConfig::default()));
+    let (frames, mut counts) = (frames(), [0; CORES]);
+    for chunk in frames.chunks(50) {
+        chunk.iter().for_each(|frame| host.transmit(frame, Offload::NONE).unwrap());
+        host.flush();
+        while drain(ports, hash, &mut counts) {}
+    }
+    for _ in 0..500 {
+        if counts.iter().sum::<usize>() == frames.len() {
+            break;
+        }
+        if !drain(ports, hash, &mut counts) {
+            let fds: Vec<_> = ports.iter().filter_map(Port::poll_fd).collect();
+            wait(&fds, Duration::from_millis(20)).unwrap();
+        }
+    }
+    assert_eq!(counts.iter().sum::<usize>(), frames.len(), "{:?}", host.counters());
+    assert!(counts.iter().all(|&count| count > frames.len() / 6), "{counts:?}");
+    assert!(ports.iter_mut().all(|port| port.counters().kernel_drops == 0));
+}
+
 #[test]
 fn the_system_and_the_function_choose_the_same_core() {
     let Some(net) = Net::new() else { return };
@@ -70,24 +94,25 @@ fn the_system_and_the_function_choose_the_same_core() {
         let hash = FlowHash::new(seed);
         let config = AfPacketConfig { hash, ..AfPacketConfig::default() };
         let mut ports = net.run("m", move || AfPacket::open("m0", CORES, &config).unwrap());
-        let mut host = net.run("a", || open("a0", AfPacketConfig::default()));
-        let (frames, mut counts) = (frames(), [0; CORES]);
-        for chunk in frames.chunks(50) {
-            chunk.iter().for_each(|frame| host.transmit(frame, Offload::NONE).unwrap());
-            host.flush();
-            while drain(&mut ports, hash, &mut counts) {}
-        }
-        for _ in 0..500 {
-            if counts.iter().sum::<usize>() == frames.len() {
-                break;
-            }
-            if !drain(&mut ports, hash, &mut counts) {
-                let fds: Vec<_> = ports.iter().filter_map(Port::poll_fd).collect();
-                wait(&fds, Duration::from_millis(20)).unwrap();
-            }
-        }
-        assert_eq!(counts.iter().sum::<usize>(), frames.len());
-        assert!(counts.iter().all(|&count| count > frames.len() / 6), "{counts:?}");
-        assert!(ports.iter_mut().all(|port| port.counters().kernel_drops == 0));
+        check(&net, &mut ports, hash);
+
+        // The system takes the sockets out of their group, and puts them in again.
+        net.ip("m", "link set m0 down");
+        ports.iter_mut().for_each(|port| assert!(until(port, LinkState::Down) < 1000));
+        net.ip("m", "link set m0 up");
+        ports.iter_mut().rev().for_each(|port| assert!(until(port, LinkState::Up) < 1000));
+        assert_passes(&net, &mut ports[0]);
+        check(&net, &mut ports, hash);
+
+        net.ip("m", "link del m0");
+        ports.iter_mut().for_each(|port| assert!(until(port, LinkState::Gone) < 1000));
+        net.pair("a", "a0", "m0");
+        net.silence();
+        let mut ports = net.run("m", move || {
+            ports.iter_mut().rev().for_each(|port| assert!(until(port, LinkState::Up) < 1000));
+            ports
+        });
+        assert_passes(&net, &mut ports[0]);
+        check(&net, &mut ports, hash);
     }
 }

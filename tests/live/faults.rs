@@ -13,7 +13,7 @@ use super::net::Net;
 const LONG: Duration = Duration::from_secs(20);
 
 /// Asks the port until its link is in that state. Returns how often it was asked.
-fn until(port: &mut AfPacket, state: LinkState) -> u32 {
+pub(super) fn until(port: &mut AfPacket, state: LinkState) -> u32 {
     let (mut asked, start) = (0, Instant::now());
     while port.counters().link != state {
         assert!(start.elapsed() < LONG, "still {:?}, not {state:?}", port.counters().link);
@@ -34,7 +34,7 @@ fn until(port: &mut AfPacket, state: LinkState) -> u32 {
 }
 
 /// Frames pass from the host to the port.
-fn assert_passes(net: &Net, port: &mut AfPacket) {
+pub(super) fn assert_passes(net: &Net, port: &mut AfPacket) {
     let (before, start) = (port.counters().received, Instant::now());
     while port.counters().received == before {
         assert!(start.elapsed() < LONG, "nothing passes: {:?}", port.counters());

@@ -33,7 +33,7 @@ pub(super) fn collect(port: &mut AfPacket, count: usize) -> Vec<Vec<u8>> {
             wait(&fds, Duration::from_millis(10)).unwrap();
         }
     }
-    assert_eq!(frames.len(), count);
+    assert_eq!(frames.len(), count, "{:?}", port.counters());
     frames
 }
 
@@ -77,7 +77,7 @@ fn frames_arrive_unchanged_and_in_order() {
     let Some(net) = Net::new() else { return };
     net.silence();
     for mode in [Mode::Inline, Mode::Tap] {
-        let config = AfPacketConfig { mode, ring_bytes: 2 << 20, retire_ms: 1, ..AfPacketConfig::default() };
+        let config = AfPacketConfig { mode, ring_bytes: 4 << 20, retire_ms: 1, ..AfPacketConfig::default() };
         exchange(&net, config, (0..6000).map(|number| frame(number, 60 + number as usize % 1455)).collect());
     }
 }

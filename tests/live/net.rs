@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -16,14 +17,17 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// All offloads are as the system sets them. Only the middlebox connects the two.
 pub(super) struct Net {
     name: String,
+    /// One test at a time: the system's queue between two ends of a virtual cable is short, and shared by all of them.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Net {
     /// `None`, and a word about it, if the process may not make namespaces.
     pub(super) fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        static ALONE: Mutex<()> = Mutex::new(());
         let name = format!("mos{}n{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let net = Self { name };
+        let net = Self { name, _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner) };
         for space in ["a", "m", "b"] {
             if !ip(&["netns", "add", &net.space(space)]) {
                 // Past the harness, which would keep it to itself.

@@ -4,6 +4,10 @@
 //! put them. They are sent by one system call per burst. (A transmit ring was measured against that on virtual interfaces: no
 //! difference at 60 and at 1,514 bytes; and it cannot take super-frames, for which order had to be kept between two sockets.)
 //!
+//! Which ring: measured between two namespaces on two busy cores (benches/live.rs), a datagram and its answer through a forwarder
+//! took 0.14 ms with slots and 1.9 ms with blocks handed over after 1 ms, the least there is; the kernel's own bridge took 0.06 ms.
+//! A TCP stream ran at 9.3, 5.3 and 13.2 Gbit/s. So slots are for what is passed on, blocks for what is only looked at.
+//!
 //! What a local kernel leaves to the hardware crosses unharmed: partial checksums, TCP and UDP super-frames, VLAN tags that were
 //! taken out of the frame. Nobody has to switch offloads off.
 //!

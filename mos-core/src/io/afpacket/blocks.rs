@@ -9,8 +9,12 @@ use crate::io::sys::ring::Ring;
 use crate::io::sys::socket::{Geometry, PacketSocket};
 use crate::packet::Burst;
 
-/// Large enough for any super-frame.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Large enough for a super-frame.
+const SMALLEST_BLOCK: usize = 256 << 10;
+const LARGEST_BLOCK: usize = 1 << 20;
+
+/// With fewer blocks, frames are lost although most of the memory is free: one that is handed over counts as full.
+const BLOCKS: usize = 16;
 
 /// The kernel wants to know a size of frames, but does not use it.
 const NOMINAL_SLOT: u32 = 2 << 10;
@@ -38,10 +42,10 @@ struct Reading {
 
 impl Blocks {
     pub(super) fn geometry(ring_bytes: usize, retire_ms: u32) -> Geometry {
+        let block = (ring_bytes / BLOCKS).next_power_of_two().clamp(SMALLEST_BLOCK, LARGEST_BLOCK);
         Geometry {
-            block_bytes: BLOCK_BYTES as u32,
-            // One that is read and one that is filled is the least.
-            blocks: (ring_bytes / BLOCK_BYTES).max(2) as u32,
+            block_bytes: block as u32,
+            blocks: (ring_bytes / block) as u32,
             slot_bytes: NOMINAL_SLOT,
             retire_ms: Some(retire_ms),
         }

@@ -20,7 +20,7 @@ pub struct AfPacketConfig {
     /// Memory for the frames of each core that wait to be received, in bytes: 1 MiB to 1 GiB. It is taken at once. Inline, a
     /// frame of the usual size takes 2 KiB of it.
     pub ring_bytes: usize,
-    /// In a tap, milliseconds after which frames are handed over although their block of 1 MiB is not full: 1 to 1000.
+    /// In a tap, milliseconds after which frames are handed over although their block, 256 KiB to 1 MiB, is not full: 1 to 1000.
     pub retire_ms: u32,
     /// See frames that are addressed to others. A middlebox wants to.
     pub promiscuous: bool,

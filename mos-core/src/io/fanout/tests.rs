@@ -101,7 +101,7 @@ proptest! {
 
     #[test]
     fn both_directions_are_one(a: SocketAddr, b: SocketAddr, seed: u64) {
-        prop_assume!(a.is_ipv4() == b.is_ipv4());
+        let b = if a.is_ipv4() == b.is_ipv4() { b } else { SocketAddr::new(a.ip(), b.port()) };
         let hash = FlowHash::new(seed);
         prop_assert_eq!(hash.of_flow(a, b), hash.of_flow(b, a));
         for (from, to) in [(a, b), (b, a)] {

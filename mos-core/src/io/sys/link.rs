@@ -82,14 +82,15 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
     // SAFETY: valid or null, as the caller says.
     let family = unsafe { address.as_ref() }?.sa_family;
     match libc::c_int::from(family) {
-        // SAFETY: this family's addresses are of this type.
         libc::AF_INET => {
-            Some(Ipv4Addr::from_bits(u32::from_be(unsafe { (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr })))
-                .map(IpAddr::V4)
+            // SAFETY: this family's addresses are of this type.
+            let octets = unsafe { (*address.cast::<libc::sockaddr_in>()).sin_addr.s_addr };
+            Some(Ipv4Addr::from_bits(u32::from_be(octets)).into())
         }
-        // SAFETY: this family's addresses are of this type.
         libc::AF_INET6 => {
-            Some(Ipv6Addr::from(unsafe { (*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr })).map(IpAddr::V6)
+            // SAFETY: this family's addresses are of this type.
+            let octets = unsafe { (*address.cast::<libc::sockaddr_in6>()).sin6_addr.s6_addr };
+            Some(Ipv6Addr::from(octets).into())
         }
         _ => None,
     }
