@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
 
 use mos_core::io::{AfPacketConfig, TransmitDrops};
 use mos_core::packet::{Checksums, LinkType};
@@ -10,6 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::forwarder::Forwarder;
 use super::net::Net;
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Bytes of each transfer.
 const BYTES: usize = 128 << 20;
@@ -40,15 +44,23 @@ fn receive(mut from: &TcpStream) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
+/// Does not wait for ever for what does not come.
+fn patient(stream: &TcpStream) {
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream.set_write_timeout(Some(LONG)).unwrap();
+}
+
 /// One way, then the other. The client connects to `to`, the server is at `at`.
 fn transfer(net: &Net, to: SocketAddr, at: SocketAddr) {
     let listener = net.run("b", move || TcpListener::bind(at).unwrap());
     let server = std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
+        patient(&stream);
         (receive(&stream), send(&stream, 2))
     });
     let client = net.run("a", move || {
         let stream = TcpStream::connect(to).unwrap();
+        patient(&stream);
         let sent = send(&stream, 1);
         (sent, receive(&stream))
     });
@@ -115,6 +127,7 @@ fn udp_passes_whole() {
     let forwarder = Forwarder::start(&net, AfPacketConfig::default(), Box::new(|_, _, _| {}));
     for (here, there) in [("10.77.0.1:0", "10.77.0.2:5002"), ("[fd77::1]:0", "[fd77::2]:5002")] {
         let socket = net.run("b", move || UdpSocket::bind(there).unwrap());
+        socket.set_read_timeout(Some(LONG)).unwrap();
         let echo = std::thread::spawn(move || {
             let mut datagram = vec![0; 65_536];
             for _ in 0..20 {
@@ -125,6 +138,7 @@ fn udp_passes_whole() {
         net.run("a", move || {
             let socket = UdpSocket::bind(here).unwrap();
             socket.connect(there).unwrap();
+            socket.set_read_timeout(Some(LONG)).unwrap();
             let mut answer = vec![0; 65_536];
             for number in 0..20usize {
                 let datagram: Vec<u8> = (0..number * 1000 + 1).map(|at| (at % 251) as u8).collect();

@@ -1,5 +1,5 @@
 //! Which core a frame goes to, when the system deals an interface's frames out to several sockets: one hash in two forms, a
-//! program that the system runs on each frame ([`program`]) and a function ([`FlowHash`]) that says the same.
+//! program that the system runs on each frame (`program`) and a function ([`FlowHash`]) that says the same.
 //!
 //! So whoever chooses an address or a port, as a NAT does, can choose it such that the answers come to its own core.
 
