@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mos_core::config::{ChecksumMode, Config};
-use mos_core::packet::{Burst, FrameMeta, LinkType};
+use mos_core::packet::{Burst, FrameMeta, LinkType, Offload};
 use mos_core::time::Timestamp;
 use mos_core::wire::emit::TcpSegment;
 use mos_core::wire::{SeqNum, TcpFlags};
@@ -70,6 +70,7 @@ impl Handshakes {
                 timestamp: Timestamp::from_millis(1),
                 port: 0,
                 link: LinkType::Ethernet,
+                offload: Offload::NONE,
             };
             memory.extend(frame);
             meta

@@ -3,7 +3,7 @@
 //! A test binary of its own: it looks at the memory of the whole process.
 
 use mos_core::config::{ChecksumMode, Config};
-use mos_core::packet::{Burst, FrameMeta, LinkType};
+use mos_core::packet::{Burst, FrameMeta, LinkType, Offload};
 use mos_core::socket::Descriptor;
 use mos_core::time::Timestamp;
 use mos_core::wire::TcpFlags;
@@ -32,6 +32,7 @@ fn open(core: &mut Core, frame: &mut [u8], flow: u32) {
         timestamp: Timestamp::from_millis(1),
         port: 0,
         link: LinkType::Ethernet,
+        offload: Offload::NONE,
     };
     core.process(&mut Burst { memory: frame, frames: &[meta], upcoming: &[] });
 }

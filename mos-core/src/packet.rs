@@ -24,6 +24,35 @@ pub enum LinkType {
     Null,
 }
 
+/// What is known of a frame's transport checksum without looking at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Checksums {
+    /// Nothing: it is to be verified.
+    #[default]
+    Unknown,
+    /// It was found right by the system or the network card.
+    Good,
+    /// It was left to a network card that the frame has not met: the TCP or UDP checksum field holds something else, and
+    /// nothing is wrong with that.
+    Partial,
+}
+
+/// What was left to the hardware when the frame was sent, and is to be left to it again when the frame goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Offload {
+    /// Its transport checksum.
+    pub checksums: Checksums,
+    /// In a super-frame, the payload bytes that each of its segments is to have on the wire; 0 in a frame that is one
+    /// already.
+    pub segment_bytes: u16,
+}
+
+impl Offload {
+    /// A frame as it is on the wire, of which nothing is known: one from a capture file, or one that was made here.
+    pub const NONE: Self = Self { checksums: Checksums::Unknown, segment_bytes: 0 };
+}
+
 /// Where one frame lies in its burst's memory, and what the device knows about it.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameMeta {
@@ -39,7 +68,11 @@ pub struct FrameMeta {
     pub port: u16,
     /// How its first header is to be read.
     pub link: LinkType,
+    /// What is known of its checksum, and whether it is several segments in one.
+    pub offload: Offload,
 }
+
+const _: () = assert!(size_of::<FrameMeta>() <= 32);
 
 impl FrameMeta {
     /// The bytes of the frame that are present, as a range of the burst's memory.

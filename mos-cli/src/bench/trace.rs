@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
-use mos_core::packet::{Burst, FrameMeta, LinkType};
+use mos_core::packet::{Burst, FrameMeta, LinkType, Offload};
 use mos_core::time::Timestamp;
 
 use super::Share;
@@ -52,8 +52,8 @@ impl Trace {
     /// An Ethernet frame that came from no device.
     pub(super) fn push_made_up(&mut self, frame: &[u8], timestamp: Timestamp) {
         let len = frame.len() as u32;
-        let link = LinkType::Ethernet;
-        self.push(frame, FrameMeta { start: 0, captured: len, wire_len: len, timestamp, port: 0, link });
+        let (link, offload) = (LinkType::Ethernet, Offload::NONE);
+        self.push(frame, FrameMeta { start: 0, captured: len, wire_len: len, timestamp, port: 0, link, offload });
     }
 
     /// The frames that are in the share, copied.

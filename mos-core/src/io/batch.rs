@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::packet::{Burst, FrameMeta, LinkType, MAX_BURST};
+use crate::packet::{Burst, FrameMeta, LinkType, MAX_BURST, Offload};
 use crate::time::Timestamp;
 
 /// Every frame starts at a multiple of this, counted from the start of the memory (which the allocator aligns at least
@@ -46,7 +46,8 @@ impl FrameBatch {
         let start = self.memory.len().next_multiple_of(FRAME_ALIGNMENT);
         self.memory.resize(start, 0);
         self.memory.extend_from_slice(&bytes[..captured as usize]);
-        self.frames.push(FrameMeta { start, captured, wire_len: wire_len.max(captured), timestamp, port, link });
+        let (wire_len, offload) = (wire_len.max(captured), Offload::NONE);
+        self.frames.push(FrameMeta { start, captured, wire_len, timestamp, port, link, offload });
     }
 
     /// Appends a copy of the frame at `index` of `other`, with all that is known about it.

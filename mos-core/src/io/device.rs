@@ -148,6 +148,47 @@ pub enum DeviceError {
         most: usize,
     },
 
+    /// The process may not do this.
+    #[error(
+        "{name}: not permitted: packet sockets need CAP_NET_RAW, and CAP_NET_ADMIN for large buffers; run as root or give \
+         them to the program: setcap cap_net_raw,cap_net_admin+ep PROGRAM ({source})"
+    )]
+    NotPermitted {
+        /// The device.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// There is no such interface, or something cannot be had from it.
+    #[error("{name}: cannot be set up: {what}: {source}")]
+    Setup {
+        /// The device.
+        name: String,
+        /// What was asked for.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+
+    /// The interface's frames are of a kind that the stack does not read.
+    #[error("{name}: its frames are of a kind that is not read (hardware type {hardware})")]
+    UnknownHardware {
+        /// The device.
+        name: String,
+        /// ARPHRD_* of Linux.
+        hardware: u16,
+    },
+
+    /// A setting does not make sense.
+    #[error("{name}: {what}")]
+    Setting {
+        /// The device.
+        name: String,
+        /// The contradiction.
+        what: &'static str,
+    },
+
     /// The device only receives.
     #[error("{name}: cannot send: it is only read from")]
     ReceiveOnly {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{Outcome, Run, Spread, Worker};
 use crate::io::{Device, DeviceError, FrameBatch, Received};
-use crate::packet::{Burst, FrameMeta, LinkType};
+use crate::packet::{Burst, FrameMeta, LinkType, Offload};
 use crate::time::Timestamp;
 
 /// Gives the frames it was made with, some at a time, and then an end or an error.
@@ -150,7 +150,8 @@ fn both_directions_meet_whatever_the_ports() {
     let core_of = |frame: &[u8]| {
         let wire_len = frame.len() as u32;
         let (captured, timestamp) = (wire_len, Timestamp::ZERO);
-        spread.core_of(frame, &FrameMeta { start: 0, captured, wire_len, timestamp, port: 0, link: LinkType::RawIp })
+        let (link, offload) = (LinkType::RawIp, Offload::NONE);
+        spread.core_of(frame, &FrameMeta { start: 0, captured, wire_len, timestamp, port: 0, link, offload })
     };
     let mut used = std::collections::BTreeSet::new();
     for host in 1..=100 {

@@ -5,7 +5,7 @@ use super::segment::CONTROL;
 use crate::config::ChecksumMode;
 use crate::event::Side;
 use crate::flow::record::HalfFlags;
-use crate::packet::Burst;
+use crate::packet::{Burst, Checksums};
 use crate::wire::{TcpFlags, checksum};
 
 /// So many wrong checksums of a sender, and no right one before them, mean that its frames were captured before its network
@@ -77,6 +77,10 @@ impl Stack {
         if packet.ip_version == 4 && !checksum::ipv4_header_ok(packet.network_header(frame)) {
             return Some(false);
         }
-        checksum::tcp_ok(packet, frame)
+        // Verified by the hardware already, or left to hardware that the frame never met: looking would mislead.
+        match burst.frames.get(index).map(|meta| meta.offload.checksums) {
+            Some(Checksums::Good | Checksums::Partial) => Some(true),
+            _ => checksum::tcp_ok(packet, frame),
+        }
     }
 }

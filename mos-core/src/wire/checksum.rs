@@ -58,6 +58,14 @@ pub fn tcp_checksum(packet: &Packet, frame: &[u8]) -> Option<u16> {
     Some(pseudo_header(packet, frame)?.add(before).add(after).checksum())
 }
 
+/// The sum over the pseudo header of a TCP packet or of another IP packet that is no fragment, folded but not complemented: what
+/// stands in the checksum field of a frame whose checksum is left to hardware. `None` if its final destination is in a routing
+/// header.
+#[must_use]
+pub fn pseudo_header_sum(packet: &Packet, frame: &[u8]) -> Option<u16> {
+    pseudo_header(packet, frame).map(|sum| !sum.checksum())
+}
+
 /// Writes the correct TCP checksum into the frame. Returns whether it could be told, as in [`tcp_ok`].
 pub fn fill_tcp(frame: &mut [u8], packet: &Packet) -> bool {
     let Some(checksum) = tcp_checksum(packet, frame) else { return false };

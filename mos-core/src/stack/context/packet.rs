@@ -100,6 +100,7 @@ pub(in crate::stack) fn view<'v>(stack: &'v Stack, burst: &'v Burst<'_>, index: 
         timestamp: Timestamp::ZERO,
         port: 0,
         link: crate::packet::LinkType::RawIp,
+        offload: crate::packet::Offload::NONE,
     };
     let frame = stack.frame(index, burst);
     let whole =
