@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::index::Index;
-use crate::net::Net;
+use mos_core::config::Net;
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip, Word};
 
 /// The most rules of a file.
@@ -284,7 +284,7 @@ fn address(word: Word<'_>) -> Result<Address, Slip> {
         (true, true) => return Err(Slip::word(word, "what matches something: not any address is none")),
         _ => {}
     }
-    let net: Net = value.text.parse().map_err(|bad: crate::net::BadNet| {
+    let net: Net = value.text.parse().map_err(|bad: mos_core::config::BadNet| {
         let allowed = if bad.at == 0 { ADDRESS } else { bad.allowed };
         Slip::word(value.skip(bad.at), allowed)
     })?;

@@ -8,7 +8,7 @@ use mos_core::wire::TcpFlags;
 use proptest::prelude::*;
 
 use super::*;
-use crate::net::Net;
+use mos_core::config::Net;
 use crate::testing::{self, Paper, Wire};
 
 const CONFIG: &str = "simple_firewall/simple_firewall.conf";
