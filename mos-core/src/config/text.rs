@@ -1,4 +1,9 @@
-//! Pieces of configuration files: lines without their comments, words and where they stand.
+//! Pieces of configuration files: lines without their comments, words and where they stand, and how they are quoted.
+
+use core::fmt;
+
+/// How much of what was found a message shows.
+const SHOWN_CHARS: usize = 40;
 
 /// A run of characters without white space, and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,25 @@ pub fn end_of(line: &str) -> usize {
     line.trim_end().chars().count() + 1
 }
 
+/// Something that was found, for a message: in backticks, not too long, and without what would upset a terminal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (shown, rest) = match self.0.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => (&self.0[..end], "..."),
+            None => (self.0, ""),
+        };
+        f.write_str("`")?;
+        for c in shown.chars() {
+            // Quotes and backslashes are harmless, and clearer as they are.
+            if c.is_control() { write!(f, "{}", c.escape_debug())? } else { write!(f, "{c}")? }
+        }
+        write!(f, "{rest}`")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +87,11 @@ mod tests {
         let word = Word { text: "DPort:80", column: 5 };
         assert_eq!(word.strip("dport:"), Some(Word { text: "80", column: 11 }));
         assert_eq!(Word { text: "ä", column: 1 }.strip("a"), None);
+    }
+
+    #[test]
+    fn what_is_quoted_is_short_and_harmless() {
+        assert_eq!(Quoted("a\u{1b}\"\\").to_string(), "`a\\u{1b}\"\\`");
+        assert_eq!(Quoted(&"ä".repeat(41)).to_string(), format!("`{}...`", "ä".repeat(40)));
     }
 }
