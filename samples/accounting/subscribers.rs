@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mos_monitor::Side;
 
-use mos_core::config::{Net, masked};
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip, Word};
+use mos_core::config::{Net, masked};
 
 /// Who is charged. In the order in which reports have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

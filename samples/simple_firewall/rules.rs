@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::index::Index;
-use mos_core::config::Net;
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip, Word};
+use mos_core::config::Net;
 
 /// The most rules of a file.
 pub const MAX_RULES: usize = 65_536;

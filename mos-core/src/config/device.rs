@@ -151,9 +151,20 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in
-            ["", "pcap:", "pcap:>o", "pcap:i>", "pcap:a>a", "xdp:", "dpdk:", "dpdk00", "netmap:eth0", "a/b", ".", "sixteen-bytes-ab"]
-        {
+        for text in [
+            "",
+            "pcap:",
+            "pcap:>o",
+            "pcap:i>",
+            "pcap:a>a",
+            "xdp:",
+            "dpdk:",
+            "dpdk00",
+            "netmap:eth0",
+            "a/b",
+            ".",
+            "sixteen-bytes-ab",
+        ] {
             assert!(DeviceName::parse(text).is_err(), "{text}");
         }
     }

@@ -116,16 +116,14 @@ impl<'t> Tables<'t> {
             return Err((name.place, Problem::Repeated { found: name.text.into(), first: *first }));
         }
         self.names.insert(name.text, (index, name.place));
-        let device = DeviceName::parse(name.text)
-            .map_err(|why| (name.place, Problem::BadDevice { found: name.text.into(), why }));
-        match (&device, machine.interfaces) {
-            (Ok(device), Some(there)) if device.interface().is_some_and(|interface| !there.contains(&interface)) => {
-                let interface = device.interface().unwrap_or_default();
-                let near = nearest(interface, there.iter().copied()).map(Into::into);
-                let known = there.iter().map(|name| name.to_string()).collect();
-                notes.add(name.place, Problem::NoInterface { found: interface.into(), known, near });
+        let device = DeviceName::parse(name.text);
+        match &device {
+            Err(why) => notes.add(name.place, Problem::BadDevice { found: name.text.into(), why }),
+            Ok(device) => {
+                if let Some(problem) = absent(device, machine) {
+                    notes.add(name.place, problem);
+                }
             }
-            _ => {}
         }
         let mask = line.word("mask")?;
         let Ok(core_mask) = value::mask(mask.text) else {
@@ -137,7 +135,9 @@ impl<'t> Tables<'t> {
             return Err((mask.place, Problem::NoCore { found, core: highest, cpus }));
         }
         line.finish()?;
-        self.devices.push(Placed { what: Device { name: device?, core_mask }, place: name.place });
+        if let Ok(device) = device {
+            self.devices.push(Placed { what: Device { name: device, core_mask }, place: name.place });
+        }
         Ok(())
     }
 
@@ -229,7 +229,12 @@ impl<'t> Tables<'t> {
 }
 
 /// Notes that `key` is there, which must not be there yet.
-fn once<K: Ord>(seen: &mut BTreeMap<K, Place>, key: K, shown: &dyn core::fmt::Display, place: Place) -> Result<(), Fault> {
+fn once<K: Ord>(
+    seen: &mut BTreeMap<K, Place>,
+    key: K,
+    shown: &dyn core::fmt::Display,
+    place: Place,
+) -> Result<(), Fault> {
     match seen.get(&key) {
         Some(first) => Err((place, Problem::Repeated { found: shown.to_string(), first: *first })),
         None => {
@@ -237,6 +242,17 @@ fn once<K: Ord>(seen: &mut BTreeMap<K, Place>, key: K, shown: &dyn core::fmt::Di
             Ok(())
         }
     }
+}
+
+/// What is wrong if the machine does not have the device.
+fn absent(device: &DeviceName, machine: Machine<'_>) -> Option<Problem> {
+    let (interface, there) = (device.interface()?, machine.interfaces?);
+    if there.contains(&interface) {
+        return None;
+    }
+    let near = nearest(interface, there.iter().copied()).map(Into::into);
+    let known = there.iter().map(|name| name.to_string()).collect();
+    Some(Problem::NoInterface { found: interface.into(), known, near })
 }
 
 fn mac_address(text: &str) -> Option<MacAddress> {

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::keys::{Block, Key};
+use super::keys::{Block, Key, KeySpec};
 use super::text::{Quoted, Word};
 
 /// A place in a file.
@@ -168,7 +168,7 @@ impl fmt::Display for Problem {
                 write!(f, "unknown key {} (did you mean `{near}`?)", Quoted(found))
             }
             Self::UnknownKey { found, block, near: None } => {
-                let known = block.keys().map(|spec| spec.name);
+                let known = block.keys().flat_map(KeySpec::names);
                 write!(f, "unknown key {}: `{block}` has {}", Quoted(found), List(known))
             }
             Self::UnknownBlock { found, near: Some(near) } => {
@@ -224,7 +224,8 @@ impl fmt::Display for Problem {
             }
             Self::NoCore { found, core, cpus } => {
                 let most = 1_u64.checked_shl(*cpus).map_or(u64::MAX, |above| above - 1);
-                write!(f, "{} has core {core}, this machine has {cpus}: allowed are bits of {most:#x}", Quoted(found))
+                write!(f, "{} has core {core}, this machine has cores 0 to {}", Quoted(found), cpus.saturating_sub(1))?;
+                write!(f, ": allowed are bits of {most:#x}")
             }
             Self::BadDevice { found, why } => write!(
                 f,

@@ -240,7 +240,7 @@ impl KeySpec {
     }
 
     /// All its names.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
         core::iter::once(self.name).chain(self.other_name)
     }
 }
@@ -424,7 +424,7 @@ pub const KEYS: [KeySpec; 26] = [
         Key::Metrics,
         "metrics",
         Kind::Address,
-        Fallback::Unset("they are not served"),
+        Fallback::Unset("counters are not served"),
         "The address and port at which counters are served for Prometheus.",
     )
     .ours(),
@@ -440,7 +440,7 @@ pub const KEYS: [KeySpec; 26] = [
         Key::User,
         "user",
         Kind::Text("the name or number of a user"),
-        Fallback::Unset("the one that has started it"),
+        Fallback::Unset("the process stays whose it is"),
         "The user that the process becomes once its devices are open.",
     )
     .ours(),
@@ -464,7 +464,7 @@ pub const KEYS: [KeySpec; 26] = [
         Key::Port,
         "port",
         Kind::Text("a line of text"),
-        Fallback::Unset("nothing follows from it"),
+        Fallback::Unset("nothing"),
         "Read by mOS, and used for nothing.",
     )
     .with_effect(Effect::None("mOS has no use for it either")),

@@ -79,7 +79,8 @@ fn tables_name_devices_that_come_later() {
          nic_forward_table {\na b\nc c\n}\nstat_print = a\nnetdev {\na 1\nb 1\nc 1\n}\n}",
     )
     .unwrap();
-    let routes: Vec<_> = conf.routes().iter().map(|route| (route.net.to_string(), route.gateway, route.device)).collect();
+    let routes: Vec<_> =
+        conf.routes().iter().map(|route| (route.net.to_string(), route.gateway, route.device)).collect();
     assert_eq!(routes[0], ("10.0.0.0/24".into(), None, 1));
     assert_eq!(routes[1], ("0.0.0.0/0".into(), Some("10.0.0.1".parse().unwrap()), 0));
     assert_eq!(routes[2].1, Some("fe80::1".parse().unwrap()));
@@ -94,7 +95,7 @@ fn the_machine_has_its_say() {
     let check = |machine| MosConf::parse("f", text, machine).map_err(|error| error.to_string());
     assert!(check(Machine { cpus: Some(3), interfaces: Some(&["eth0", "eth1"]) }).is_ok());
     let error = check(Machine { cpus: Some(2), interfaces: Some(&["eth0", "lo"]) }).unwrap_err();
-    let expected = "f:3:6: `0x5` has core 2, this machine has 2: allowed are bits of 0x3\n\
+    let expected = "f:3:6: `0x5` has core 2, this machine has cores 0 to 1: allowed are bits of 0x3\n\
                     f:4:1: this machine has no interface `eth1` (did you mean `eth0`?)";
     assert_eq!(error, expected);
 }
@@ -151,19 +152,21 @@ fn line() -> impl Strategy<Value = String> {
 
 /// A file that may well be right.
 fn likely() -> impl Strategy<Value = String> {
-    let number = |name: &'static str, kind: Kind| match kind {
-        Kind::Switch => "[01]".prop_map(String::from).boxed(),
-        Kind::Number { max, .. } => (1..=max.min(1000)).prop_map(|number| format!("{number:#x}")).boxed(),
-        Kind::Size { .. } => "[1-9][0-9]{2}[MK]".boxed(),
-        Kind::Mask => "0x[1-9a-f]{1,16}".boxed(),
-        Kind::Choice(choices) => prop::sample::select(choices).prop_map(String::from).boxed(),
-        Kind::Text(_) => "[ -\"$-z|~]{0,10}x".boxed(),
-        Kind::Command => "( ?'[^'#{}\n\r]{0,5}'| ?\"[a-z' \\\\]{0,2}[a-z]\"| [a-z-]{1,5}){1,5}".boxed(),
-        Kind::Devices => "(eth0|e)( eth)?".boxed(),
-        Kind::Address => any::<std::net::SocketAddr>().prop_map(|address| address.to_string()).boxed(),
-        Kind::Process => "[0-9]( master)?".boxed(),
-    }
-    .prop_map(move |value| format!("{name} = {value}\n"));
+    let number = |name: &'static str, kind: Kind| {
+        match kind {
+            Kind::Switch => "[01]".prop_map(String::from).boxed(),
+            Kind::Number { max, .. } => (1..=max.min(1000)).prop_map(|number| format!("{number:#x}")).boxed(),
+            Kind::Size { .. } => "[1-9][0-9]{2}[MK]".boxed(),
+            Kind::Mask => "0x[1-9a-f]{1,16}".boxed(),
+            Kind::Choice(choices) => prop::sample::select(choices).prop_map(String::from).boxed(),
+            Kind::Text(_) => "[ -\"$-z|~]{0,10}x".boxed(),
+            Kind::Command => "( ?'[^'#{}\n\r]{0,5}'| ?\"[a-z' \\\\]{0,2}[a-z]\"| [a-z-]{1,5}){1,5}".boxed(),
+            Kind::Devices => "(eth0|e)( eth)?".boxed(),
+            Kind::Address => any::<std::net::SocketAddr>().prop_map(|address| address.to_string()).boxed(),
+            Kind::Process => "[0-9]( master)?".boxed(),
+        }
+        .prop_map(move |value| format!("{name} = {value}\n"))
+    };
     let some = |block: Block| {
         let lines: Vec<_> = block
             .keys()
@@ -176,10 +179,12 @@ fn likely() -> impl Strategy<Value = String> {
     };
     let tables = "netdev \\{ eth0 0x[1-9a-f]\n(br-lan [1-9]\n)?(pcap:a>b 1\n)?\\}\n(arp_table \\{ (10\\.[0-9]\\.0\\.0/1[0-9] 02:00:00:00:00:[0-9a-f]{2}\n)?\\})?\
                   (route_table \\{ (10\\.[0-9]\\.0\\.0/1[0-9] (via 10\\.0\\.0\\.1 )?eth0\n)?(2001:db8::/(32|64) eth0\n)?\\})?(nic_forward_table \\{ eth0 eth0\n\\})?";
-    (some(Block::Application), any::<bool>(), some(Block::Mos), tables).prop_map(|(application, has_one, mos, tables)| {
-        let application = if has_one { format!("application {{\n{application}}}\n") } else { String::new() };
-        format!("{application}mos {{\n{mos}{tables}\n}}\n")
-    })
+    (some(Block::Application), any::<bool>(), some(Block::Mos), tables).prop_map(
+        |(application, has_one, mos, tables)| {
+            let application = if has_one { format!("application {{\n{application}}}\n") } else { String::new() };
+            format!("{application}mos {{\n{mos}{tables}\n}}\n")
+        },
+    )
 }
 
 proptest! {

@@ -57,7 +57,7 @@ impl fmt::Display for Kind {
             Self::Switch => f.write_str("0 or 1"),
             Self::Number { unit, min, max } => write!(f, "a number of {unit} from {min} to {max}"),
             Self::Size { min, max } => {
-                write!(f, "a number of bytes from {} to {}, K, M and G being allowed", Size(*min), Size(*max))
+                write!(f, "a number of bytes from {} to {}, perhaps with K, M or G", Size(*min), Size(*max))
             }
             Self::Mask => write!(f, "a mask of cores from 0x1 to {:#x}", u64::MAX),
             Self::Choice(choices) => choices.iter().enumerate().try_for_each(|(index, choice)| {
@@ -72,7 +72,9 @@ impl fmt::Display for Kind {
             Self::Command => write!(f, "a command of up to {MAX_ARGUMENTS} words"),
             Self::Devices => f.write_str("names of devices, with blanks between them"),
             Self::Address => f.write_str("an IP address and a port, such as 127.0.0.1:9100 or [::1]:9100"),
-            Self::Process => f.write_str("the number of a core from 0 to 63, and `master` for the process that sets up DPDK"),
+            Self::Process => {
+                f.write_str("the number of a core from 0 to 63, and `master` for the process that sets up DPDK")
+            }
         }
     }
 }
@@ -220,6 +222,11 @@ pub(super) fn read(key: Key, text: &str) -> Result<Value, Wrong> {
     }
     Ok(match key.spec().kind {
         Kind::Switch => Value::Number(within(number(text).map_err(no_number)?, 0, 1)?),
+        Kind::Number { unit: "bytes", .. } if number(text).is_err() && size(text).is_ok() => {
+            // mOS would read the digits, and leave out the rest.
+            let why = size(text).map(|bytes| format!("it takes no suffix: write {bytes}")).ok();
+            return Err((0, Problem::WrongType { found: found(), why, key }));
+        }
         Kind::Number { min, max, .. } => Value::Number(within(number(text).map_err(no_number)?, min, max)?),
         Kind::Size { min, max } => Value::Size(within(size(text).map_err(no_number)?, min, max)?),
         Kind::Mask => Value::Mask(mask(text).map_err(no_number)?),
@@ -227,9 +234,8 @@ pub(super) fn read(key: Key, text: &str) -> Result<Value, Wrong> {
         Kind::Choice(_) => return Err(refused(None)),
         Kind::Text(_) => Value::Text(text.into()),
         Kind::Command => {
-            let arguments = shell::split(text).map_err(|slip| {
-                (slip.at, Problem::WrongType { found: found(), why: Some(slip.why.into()), key })
-            })?;
+            let arguments = shell::split(text)
+                .map_err(|slip| (slip.at, Problem::WrongType { found: found(), why: Some(slip.why.into()), key }))?;
             if arguments.len() > MAX_ARGUMENTS {
                 let why = format!("it has {} words", arguments.len());
                 return Err((0, Problem::WrongType { found: found(), why: Some(why), key }));
@@ -238,7 +244,7 @@ pub(super) fn read(key: Key, text: &str) -> Result<Value, Wrong> {
         }
         Kind::Devices => Value::Names(words(text).map(|word| word.text.into()).collect()),
         Kind::Address => Value::Address(text.parse().map_err(|_| refused(None))?),
-        Kind::Process => Value::Process(process(text).map_err(|why| refused(why))?),
+        Kind::Process => Value::Process(process(text).map_err(refused)?),
     })
 }
 
@@ -260,13 +266,14 @@ fn process(text: &str) -> Result<Multiprocess, Option<&'static str>> {
         return Err(Some(CORE_FIRST));
     }
     if core == "slave" {
-        return Err(Some("a process that is no master has the number of its core, and no other word"));
+        return Err(Some("instead of `slave` stands the number of the process's core"));
     }
-    let core = number(core).ok().and_then(|core| u32::try_from(core).ok()).filter(|core| *core < u64::BITS).ok_or(None)?;
+    let core =
+        number(core).ok().and_then(|core| u32::try_from(core).ok()).filter(|core| *core < u64::BITS).ok_or(None)?;
     let is_master = match words.next() {
         None => false,
         Some("master") => true,
-        Some("slave") => return Err(Some("a process that is no master has the number of its core, and no other word")),
+        Some("slave") => return Err(Some("a process that is no master has no second word")),
         Some(_) => return Err(None),
     };
     if words.next().is_some() { Err(None) } else { Ok(Multiprocess { core, is_master }) }
