@@ -465,9 +465,9 @@ pub const KEYS: [KeySpec; 26] = [
         "port",
         Kind::Text("a line of text"),
         Fallback::Unset("nothing"),
-        "Read by mOS, and used for nothing.",
+        "A word that mOS reads.",
     )
-    .with_effect(Effect::None("mOS has no use for it either")),
+    .with_effect(Effect::None("mOS has no use for it, either")),
 ];
 
 // `Key::spec` finds a key's entry by the key's number.

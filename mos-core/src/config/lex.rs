@@ -59,25 +59,25 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
             let before = Text::trimmed(&rest[..at], place);
             let brace = place.after(rest[..at].chars().count());
             if rest[at..].starts_with('{') {
-                pieces_open(&mut pieces, before, brace);
+                push_open(&mut pieces, before, brace);
             } else {
-                pieces_line(&mut pieces, before);
+                push_line(&mut pieces, before);
                 pieces.push(Piece::Close(brace));
             }
             (rest, place) = (&rest[at + 1..], brace.after(1));
         }
-        pieces_line(&mut pieces, Text::trimmed(rest, place));
+        push_line(&mut pieces, Text::trimmed(rest, place));
     }
     pieces
 }
 
-fn pieces_line<'t>(pieces: &mut Vec<Piece<'t>>, line: Text<'t>) {
+fn push_line<'t>(pieces: &mut Vec<Piece<'t>>, line: Text<'t>) {
     if !line.text.is_empty() {
         pieces.push(Piece::Line(line));
     }
 }
 
-fn pieces_open<'t>(pieces: &mut Vec<Piece<'t>>, before: Text<'t>, brace: Place) {
+fn push_open<'t>(pieces: &mut Vec<Piece<'t>>, before: Text<'t>, brace: Place) {
     let name = match pieces.last() {
         Some(&Piece::Line(name)) if before.text.is_empty() => {
             pieces.pop();
