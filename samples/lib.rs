@@ -10,7 +10,6 @@
 //! | [`simple_firewall`] | rules for who may connect to whom |
 //! | [`tls_log`] | a record per TLS handshake: server name, version, protocols |
 //! | [`eve`] | what records in Suricata's EVE layout have in common |
-//! | [`net`] | networks, as configuration files have them |
 //! | [`output`] | where several cores write their lines |
 //! | [`syntax`] | words of configuration files, and the mistakes in them |
 
@@ -21,7 +20,6 @@ pub mod http_log;
 pub mod ids;
 pub mod midstat;
 mod moments;
-pub mod net;
 pub mod output;
 pub mod simple_firewall;
 pub mod syntax;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use mos_core::config::text::{Word, end_of, without_comment, words};
+
 /// The longest file that is read.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 
@@ -76,57 +78,6 @@ pub fn read(path: &Path) -> Result<String, FileError> {
     text.map_err(|source| FileError::Read { file: path.display().to_string(), source })
 }
 
-/// A run of characters without white space, and where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word<'a> {
-    /// The characters.
-    pub text: &'a str,
-    /// The first one's place in the line, from 1.
-    pub column: usize,
-}
-
-impl<'a> Word<'a> {
-    /// The word without its first `bytes`, which must be ASCII.
-    #[must_use]
-    pub fn skip(self, bytes: usize) -> Self {
-        Self { text: self.text.get(bytes..).unwrap_or_default(), column: self.column + bytes }
-    }
-
-    /// What follows `prefix`, if the word begins with it in any case. It must be ASCII.
-    #[must_use]
-    pub fn strip(self, prefix: &str) -> Option<Self> {
-        let start = self.text.get(..prefix.len())?;
-        start.eq_ignore_ascii_case(prefix).then(|| self.skip(prefix.len()))
-    }
-}
-
-/// The words of a line.
-pub fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
-    let mut rest = line;
-    let mut column = 1;
-    std::iter::from_fn(move || {
-        let text = rest.trim_start();
-        column += rest[..rest.len() - text.len()].chars().count();
-        let end = text.find(char::is_whitespace).unwrap_or(text.len());
-        let word = Word { text: &text[..end], column };
-        rest = &text[end..];
-        column += word.text.chars().count();
-        (!word.text.is_empty()).then_some(word)
-    })
-}
-
-/// The line without its comment: what follows the first `#`.
-#[must_use]
-pub fn without_comment(line: &str) -> &str {
-    line.split_once('#').map_or(line, |(before, _)| before)
-}
-
-/// The number of the column behind the last character.
-#[must_use]
-pub fn end_of(line: &str) -> usize {
-    line.trim_end().chars().count() + 1
-}
-
 /// What was found, in quotes and not too long.
 #[must_use]
 pub fn quoted(found: &str) -> String {
@@ -187,16 +138,6 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_know_where_they_stand() {
-        let found: Vec<_> = words(" ä  b\tcd ").map(|word| (word.text, word.column)).collect();
-        assert_eq!(found, [("ä", 2), ("b", 5), ("cd", 7)]);
-        assert_eq!(words(" \t").count(), 0);
-        let word = Word { text: "DPort:80", column: 5 };
-        assert_eq!(word.strip("dport:"), Some(Word { text: "80", column: 11 }));
-        assert_eq!(Word { text: "ä", column: 1 }.strip("a"), None);
-    }
 
     #[test]
     fn every_mistake_is_shown() {

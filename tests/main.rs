@@ -4,6 +4,7 @@ mod api_regression;
 mod buffers;
 mod bypass;
 mod closing;
+mod configs;
 mod edits;
 mod edits_in_flows;
 mod errnos;

@@ -35,7 +35,19 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Replay(ReplayArgs),
+    Check(CheckArgs),
     Bench(BenchArgs),
+}
+
+/// Show what a mos.conf comes to: every key with its value, and where that comes from.
+///
+/// What is printed is a mos.conf that says the same. If there is something wrong with the file, all of it is reported, and the
+/// exit status is 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// Run a monitor over capture files (pcap or pcapng).

@@ -3,6 +3,7 @@
 mod args;
 pub mod bench;
 mod bundled;
+mod check;
 mod input;
 mod replay;
 mod totals;
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
     env_logger::Builder::new().filter_level(args.log).parse_default_env().init();
     let done = match args.command {
         Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Bench(args) => bench::run(&args, &mut io::stdout().lock()),
     };
     match done {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mos_monitor::Side;
 
-use crate::net::{Net, masked};
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip, Word};
+use mos_core::config::{Net, masked};
 
 /// Who is charged. In the order in which reports have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,7 +131,7 @@ impl fmt::Display for Subscribers {
 
 fn read_network<'a>(words: &mut impl Iterator<Item = Word<'a>>, line: &str) -> Result<(Word<'a>, Net), Slip> {
     let word = words.next().ok_or_else(|| Slip::new(syntax::end_of(line), "", "a network (address/mask)"))?;
-    let net = word.text.parse().map_err(|bad: crate::net::BadNet| Slip::word(word.skip(bad.at), bad.allowed))?;
+    let net = word.text.parse().map_err(|bad: mos_core::config::BadNet| Slip::word(word.skip(bad.at), bad.allowed))?;
     match words.next() {
         Some(word) => Err(Slip::word(word, "the end of the line")),
         None => Ok((word, net)),

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::net::Net;
+use mos_core::config::Net;
 
 /// A number that ranges are made of.
 pub(super) trait Point: Copy + Ord {
@@ -119,7 +119,7 @@ impl Set for Addresses {
     }
 
     fn atom(text: &str) -> Result<Self, (usize, &'static str)> {
-        let net: Net = text.parse().map_err(|bad: crate::net::BadNet| match bad.at {
+        let net: Net = text.parse().map_err(|bad: mos_core::config::BadNet| match bad.at {
             0 => (0, "an address, a network (address/mask), any, $NAME or a list in [ ], perhaps after !"),
             at => (at, bad.allowed),
         })?;

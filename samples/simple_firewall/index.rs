@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::rules::{Address, Rule};
-use crate::net::masked;
+use mos_core::config::masked;
 
 /// What the rules of a table have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

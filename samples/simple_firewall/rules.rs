@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use super::index::Index;
-use crate::net::Net;
 use crate::syntax::{self, FileError, Mistakes, Notes, Slip, Word};
+use mos_core::config::Net;
 
 /// The most rules of a file.
 pub const MAX_RULES: usize = 65_536;
@@ -284,7 +284,7 @@ fn address(word: Word<'_>) -> Result<Address, Slip> {
         (true, true) => return Err(Slip::word(word, "what matches something: not any address is none")),
         _ => {}
     }
-    let net: Net = value.text.parse().map_err(|bad: crate::net::BadNet| {
+    let net: Net = value.text.parse().map_err(|bad: mos_core::config::BadNet| {
         let allowed = if bad.at == 0 { ADDRESS } else { bad.allowed };
         Slip::word(value.skip(bad.at), allowed)
     })?;

@@ -8,8 +8,8 @@ use mos_core::wire::TcpFlags;
 use proptest::prelude::*;
 
 use super::*;
-use crate::net::Net;
 use crate::testing::{self, Paper, Wire};
+use mos_core::config::Net;
 
 const CONFIG: &str = "simple_firewall/simple_firewall.conf";
 
