@@ -35,6 +35,8 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Replay(ReplayArgs),
+    Run(RunArgs),
+    Stat(StatArgs),
     Check(CheckArgs),
     Bench(BenchArgs),
 }
@@ -50,20 +52,9 @@ pub(crate) struct CheckArgs {
     pub(crate) file: PathBuf,
 }
 
-/// Run a monitor over capture files (pcap or pcapng).
-///
-/// Files are replayed in the order given, each by itself: no connection goes on from one file to the next. A damaged file
-/// gives all that came before the damage; the exit status is then 1.
+/// What the bundled monitors can be told.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ReplayArgs {
-    /// Capture files; - is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-
-    /// The monitor
-    #[arg(long, value_enum, default_value_t = MonitorName::Flowlog)]
-    pub(crate) monitor: MonitorName,
-
+pub(crate) struct MonitorOptions {
     /// The rules of ids or of simple-firewall
     #[arg(long, value_name = "FILE", required_if_eq_any([("monitor", "ids"), ("monitor", "simple-firewall")]))]
     pub(crate) rules: Option<PathBuf>,
@@ -83,6 +74,62 @@ pub(crate) struct ReplayArgs {
     /// Add the SHA-256 of each direction's bytes to the JSON records
     #[arg(long)]
     pub(crate) digest: bool,
+}
+
+/// Run a monitor on live traffic, as a mos.conf says.
+///
+/// It runs until it is told to stop (SIGINT, SIGTERM); then every connection that is open ends, and is recorded so. A capture file
+/// in the place of an interface is run to its end. SIGHUP reads the rules of simple-firewall again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The monitor
+    #[arg(value_enum)]
+    pub(crate) monitor: MonitorName,
+
+    /// Devices, cores and all else: a mos.conf (see docs/mos-conf.md)
+    #[arg(short = 'f', long = "config", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) options: MonitorOptions,
+
+    /// Write counters to standard error so often
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) stats: Option<u32>,
+
+    /// Where `mos stat` finds this instance: a Unix socket [default: see `mos stat`]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// Show the counters of a running instance: of each core and device, of connections, of what was dropped and why.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatArgs {
+    /// The instance's socket [default: mos.sock in $XDG_RUNTIME_DIR, or else in /run]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run a monitor over capture files (pcap or pcapng).
+///
+/// Files are replayed in the order given, each by itself: no connection goes on from one file to the next. A damaged file
+/// gives all that came before the damage; the exit status is then 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// Capture files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The monitor
+    #[arg(long, value_enum, default_value_t = MonitorName::Flowlog)]
+    pub(crate) monitor: MonitorName,
+
+    #[command(flatten)]
+    pub(crate) options: MonitorOptions,
 
     /// Spread the traffic over so many cores, by pairs of addresses
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -288,28 +335,35 @@ fn refuse(subcommand: &str, mistake: &str) -> ! {
     subcommand.error(ErrorKind::ArgumentConflict, mistake).exit()
 }
 
-impl ReplayArgs {
+impl MonitorOptions {
     /// Ends the program, as for any other mistake on the command line, if options do not go together.
-    pub(crate) fn check(&self) {
-        let mistake = match (self.monitor, self.format) {
-            (MonitorName::Midstat | MonitorName::SimpleFirewall, FormatName::Json) => {
-                "--format json: midstat and simple-firewall have no records"
-            }
-            _ if self.rules.is_some() && !matches!(self.monitor, MonitorName::Ids | MonitorName::SimpleFirewall) => {
-                "--rules is for --monitor ids and --monitor simple-firewall"
-            }
-            _ if self.inline && self.monitor != MonitorName::Ids => "--inline is for --monitor ids",
-            _ if self.subscribers.is_some() && self.monitor != MonitorName::Accounting => {
-                "--subscribers is for --monitor accounting"
-            }
-            (MonitorName::Flowlog, FormatName::Table) if self.digest => "--digest needs --format json",
-            (MonitorName::Flowlog, _) => return,
-            _ if self.digest => "--digest is for --monitor flowlog",
-            _ => return,
-        };
-        refuse("replay", mistake)
+    pub(crate) fn check(&self, subcommand: &str, monitor: MonitorName) {
+        if let Some(mistake) = self.mistake(monitor) {
+            refuse(subcommand, mistake);
+        }
     }
 
+    fn mistake(&self, monitor: MonitorName) -> Option<&'static str> {
+        let is = |names: &[MonitorName]| names.contains(&monitor);
+        let wrong = [
+            (
+                self.format == FormatName::Json && is(&[MonitorName::Midstat, MonitorName::SimpleFirewall]),
+                "--format json: midstat and simple-firewall have no records",
+            ),
+            (
+                self.rules.is_some() && !is(&[MonitorName::Ids, MonitorName::SimpleFirewall]),
+                "--rules is for ids and simple-firewall",
+            ),
+            (self.inline && !is(&[MonitorName::Ids]), "--inline is for ids"),
+            (self.subscribers.is_some() && !is(&[MonitorName::Accounting]), "--subscribers is for accounting"),
+            (self.digest && !is(&[MonitorName::Flowlog]), "--digest is for flowlog"),
+            (self.digest && self.format == FormatName::Table, "--digest needs --format json"),
+        ];
+        wrong.into_iter().find(|(is_wrong, _)| *is_wrong).map(|(_, mistake)| mistake)
+    }
+}
+
+impl ReplayArgs {
     /// What each stack is told.
     pub(crate) fn config(&self) -> Config {
         self.stack.config(self.checksum, Duration::from_secs(self.timeout.into()))

@@ -13,7 +13,7 @@ use mos_samples::output::Output;
 use mos_samples::simple_firewall::{self, SimpleFirewall};
 use mos_samples::tls_log::TlsLog;
 
-use crate::args::{MonitorName, ReplayArgs};
+use crate::args::{MonitorName, MonitorOptions};
 
 /// A bundled monitor, with what its cores share.
 pub(crate) enum Bundled {
@@ -28,10 +28,10 @@ pub(crate) enum Bundled {
 
 impl Bundled {
     /// The monitor that was asked for, writing to `output`. Fails if one of its files cannot be read.
-    pub(crate) fn new(args: &ReplayArgs, output: &Arc<Output>) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: MonitorName, args: &MonitorOptions, output: &Arc<Output>) -> anyhow::Result<Self> {
         let output = Arc::clone(output);
         let rules = || args.rules.as_deref().expect("clap asks for it");
-        Ok(match args.monitor {
+        Ok(match name {
             MonitorName::Flowlog => Self::FlowLog(FlowLog::new(args.format.into(), args.digest, output)),
             MonitorName::HttpLog => Self::HttpLog(HttpLog::new(output)),
             MonitorName::TlsLog => Self::TlsLog(TlsLog::new(output)),

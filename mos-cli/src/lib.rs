@@ -5,6 +5,8 @@ pub mod bench;
 mod bundled;
 mod check;
 mod input;
+#[cfg(target_os = "linux")]
+mod live;
 mod replay;
 mod totals;
 
@@ -26,6 +28,12 @@ pub fn main() -> ExitCode {
     env_logger::Builder::new().filter_level(args.log).parse_default_env().init();
     let done = match args.command {
         Command::Replay(args) => replay::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => live::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Stat(args) => live::stat(&args, &mut io::stdout().lock()),
+        #[cfg(not(target_os = "linux"))]
+        Command::Run(_) | Command::Stat(_) => Err(anyhow::anyhow!("live traffic needs Linux")),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Bench(args) => bench::run(&args, &mut io::stdout().lock()),
     };

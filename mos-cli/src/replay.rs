@@ -23,9 +23,9 @@ use crate::totals::Totals;
 
 /// Replays all files. False if one of them could not be read to its end.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
-    args.check();
+    args.options.check("replay", args.monitor);
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
-    let replay = Replay { monitor: Bundled::new(args, &output)?, output, config: args.config() };
+    let replay = Replay { monitor: Bundled::new(args.monitor, &args.options, &output)?, output, config: args.config() };
     let mut totals = Totals::default();
     let mut all_read = true;
     for path in &args.files {

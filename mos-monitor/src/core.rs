@@ -70,6 +70,19 @@ impl Core {
         self.stack.process_burst(burst, &mut self.monitors)
     }
 
+    /// What is to be forwarded in place of the frame at `index` of the burst that was processed last, to be readdressed on its way.
+    /// `None` if it was dropped.
+    #[must_use]
+    pub fn forwarded_mut<'f>(&'f mut self, index: usize, burst: &'f mut Burst<'_>) -> Option<&'f mut [u8]> {
+        self.stack.forwarded_mut(index, burst)
+    }
+
+    /// When [`Self::advance`] has something to do at the earliest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.stack.poll_timeout()
+    }
+
     /// Lets time pass without a packet.
     pub fn advance(&mut self, now: Timestamp) {
         self.stack.handle_timeout(now, &mut self.monitors);

@@ -83,6 +83,15 @@ impl<W: Write> CaptureWriter<W> {
         self.put(bytes)
     }
 
+    /// Hands on what is buffered.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Write`].
+    pub fn flush(&mut self) -> Result<(), DeviceError> {
+        self.writer.flush().map_err(|source| DeviceError::Write { name: self.name.clone(), source })
+    }
+
     /// Writes out what is buffered and gives the writer back. Dropping the capture writer instead loses the errors of
     /// this last step.
     ///

@@ -8,6 +8,8 @@
 mod afpacket;
 mod batch;
 mod capture;
+#[cfg(unix)]
+mod capture_port;
 mod capture_writer;
 mod device;
 pub mod fanout;
@@ -25,10 +27,12 @@ mod sys;
 pub use afpacket::{AfPacket, AfPacketConfig, Mode};
 pub use batch::FrameBatch;
 pub use capture::{CaptureReader, Damage, MAX_FRAME_BYTES};
+#[cfg(unix)]
+pub use capture_port::CapturePort;
 pub use capture_writer::CaptureWriter;
 pub use device::{Device, DeviceError, MAX_RECEIVE_BYTES, Received};
 pub use fault::{Fault, FaultConfig, FaultCounts};
 pub use loopback::Loopback;
 pub use port::{Arrival, LinkState, Port, PortCounters, PortInfo, TransmitDrops, TransmitError};
 #[cfg(target_os = "linux")]
-pub use sys::wait::wait;
+pub use sys::{affinity::pin, wait::wait};

@@ -51,6 +51,8 @@ pub struct NetConfig {
     pub routes: Vec<Route>,
     /// Hardware addresses that are known beforehand.
     pub neighbors: Vec<StaticNeighbor>,
+    /// Own addresses that are spoken for elsewhere, by the operating system for example: what is asked of them is not answered here.
+    pub silent: Vec<IpAddr>,
     /// Whether anything is forwarded at all. If not, own addresses are spoken for and that is all.
     pub forward: bool,
     /// Whose hardware address bridged frames come from.
@@ -69,6 +71,7 @@ impl Default for NetConfig {
             pairs: Vec::new(),
             routes: Vec::new(),
             neighbors: Vec::new(),
+            silent: Vec::new(),
             forward: true,
             source_mac: SourceMac::default(),
             learn_hosts: true,

@@ -15,7 +15,8 @@ use super::lpm::Lpm;
 use super::mac::MacAddr;
 use super::nd;
 use super::neighbor::{Due, Evidence, Learned, Lookup, MAX_NEIGHBORS, NeighborKey, Neighbors};
-use super::output::{Departure, Offload, Output};
+use super::output::{Departure, Output};
+use crate::packet::{Checksums, Offload};
 use super::ports::Ports;
 use super::route::{self, Hop};
 use super::stats::{DropReason, NetStats};
@@ -90,6 +91,8 @@ pub struct Forwarder {
     pub(super) static_neighbors: Lpm<MacAddr>,
     pub(super) neighbors: Neighbors,
     pub(super) hosts: Option<Hosts>,
+    /// Own addresses that others speak for.
+    silent: Vec<IpAddr>,
     pub(super) forwards: bool,
     pub(super) replaces_source: bool,
     pub(super) stats: NetStats,
@@ -115,6 +118,7 @@ impl Forwarder {
             neighbors: Neighbors::new(config.seed, MAX_NEIGHBORS),
             hosts: (config.learn_hosts && !config.pairs.is_empty()).then(|| Hosts::new(config.seed)),
             forwards: config.forward,
+            silent: config.silent,
             replaces_source: config.source_mac == SourceMac::Replace,
             stats: NetStats::default(),
             echoes: TokenBucket::new(ECHOES.0, ECHOES.1),
@@ -165,6 +169,11 @@ impl Forwarder {
                 }
             }
         }
+    }
+
+    /// Whether what is asked of this address, one of our own, is answered here.
+    pub(super) fn speaks_for(&self, address: IpAddr) -> bool {
+        !self.silent.contains(&address)
     }
 
     /// What was counted.
@@ -276,7 +285,7 @@ impl Forwarder {
 
     /// Sends the datagram of a frame in fragments.
     pub(super) fn emit_fragments(&mut self, datagram: &Datagram, mut departure: Departure, mtu: usize) {
-        if departure.offload.partial_checksum {
+        if departure.offload.checksums == Checksums::Partial {
             complete_checksum(datagram, &mut departure.frame);
         }
         self.stats.fragmented += 1;

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::datagram::Datagram;
 use super::icmp::{put, transport_checksum};
-use super::output::Offload;
+use crate::packet::Offload;
 use crate::wire::checksum::checksum;
 use crate::wire::{PacketKind, decode_ip};
 

@@ -90,7 +90,7 @@ impl HeldQueue {
 
 #[cfg(test)]
 mod tests {
-    use super::super::output::Offload;
+    use crate::packet::Offload;
     use super::*;
     use proptest::prelude::*;
 

@@ -10,7 +10,8 @@ use super::icmp::{self, ICMPV6, Local};
 use super::mac::MacAddr;
 use super::nd::{self, Discovery};
 use super::neighbor::{Evidence, NeighborKey};
-use super::output::{Departure, Offload};
+use super::output::Departure;
+use crate::packet::Offload;
 use super::stats::DropReason;
 use crate::packet::LinkType;
 use crate::time::Timestamp;
@@ -24,6 +25,20 @@ pub(super) enum Handled {
     NotOurs,
     /// It is not valid.
     Bad,
+}
+
+/// Whether a frame may say where a neighbour is: ARP, or ICMPv6 that is no echo. What it says, [`Forwarder::overhear`] finds out.
+#[must_use]
+pub fn tells_of_neighbors(frame: &[u8], link: LinkType) -> bool {
+    match super::forwarder::ether_type(frame) {
+        _ if link != LinkType::Ethernet => false,
+        Some(super::arp::ETHER_TYPE) => true,
+        Some(0x86dd) => {
+            let header = frame.get(ETHERNET_LEN..).unwrap_or_default();
+            header.get(6) == Some(&ICMPV6) && header.get(IPV6_LEN..).is_some_and(nd::is_discovery)
+        }
+        _ => false,
+    }
 }
 
 impl Forwarder {
@@ -55,9 +70,11 @@ impl Forwarder {
             // Whoever asks for us, even to find out whether the address is free (RFC 5227), is answered; not so who
             // believes to have it.
             Operation::Request if self.ports.owns(port, arp.target.into()) && !is_conflict => {
-                self.stats.answered += 1;
-                let frame = arp.answer(mac).frame(arp.sender_mac);
-                self.depart(Departure { port, frame, offload: Offload::NONE });
+                if self.speaks_for(arp.target.into()) {
+                    self.stats.answered += 1;
+                    let frame = arp.answer(mac).frame(arp.sender_mac);
+                    self.depart(Departure { port, frame, offload: Offload::NONE });
+                }
                 Handled::Ours
             }
             _ if is_to_us => Handled::Ours,
@@ -109,7 +126,7 @@ impl Forwarder {
             Discovery::Solicitation { target, source, source_mac } if self.ports.owns(port, target.into()) => {
                 // Who does not say where it is, is where the frame came from.
                 let to = source_mac.or(MacAddr::read(frame, 6)).filter(|mac| mac.is_host());
-                if let Some(to) = to {
+                if let Some(to) = to.filter(|_| self.speaks_for(target.into())) {
                     self.stats.answered += 1;
                     let frame = nd::advertisement(target, source, to, mac, self.forwards);
                     self.depart(Departure { port, frame, offload: Offload::NONE });
@@ -164,6 +181,9 @@ impl Forwarder {
                 Handled::Bad => Next::Drop(DropReason::BadDiscovery),
                 Handled::Ours | Handled::NotOurs => Next::Local,
             };
+        }
+        if !self.speaks_for(datagram.destination) {
+            return Next::Local;
         }
         let (echoes, stats) = (&mut self.echoes, &mut self.stats);
         let permit = || {

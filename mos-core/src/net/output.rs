@@ -3,26 +3,13 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::packet::Offload;
+
 /// The most frames that wait to be taken.
 pub const MAX_OUTPUT: usize = 4096;
 
 /// The most bytes that wait to be taken, in all frames: 4 MiB.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
-
-/// What a device has left undone in a frame, for the device that sends it to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Offload {
-    /// The frame is a super-frame: several TCP segments or UDP datagrams in one, each with so many bytes of payload (the
-    /// last one may have fewer). 0: it is an ordinary frame.
-    pub segment_bytes: u16,
-    /// The TCP or UDP checksum covers the pseudo header only.
-    pub partial_checksum: bool,
-}
-
-impl Offload {
-    /// Nothing: a frame as it goes over the wire.
-    pub const NONE: Self = Self { segment_bytes: 0, partial_checksum: false };
-}
 
 /// A frame that is to leave.
 #[derive(Clone, Debug, PartialEq, Eq)]

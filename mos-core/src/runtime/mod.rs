@@ -10,7 +10,10 @@
 //! | `run` | one device, one run: the reader and, for one core, the worker |
 //! | `spread` | from a frame to the number of a core |
 //! | `threads` | the workers' threads, and the way batches go to them and back |
+//! | `live` | live ports: the loop of a core that receives, decides and sends |
 
+#[cfg(target_os = "linux")]
+pub mod live;
 mod run;
 mod spread;
 #[cfg(test)]

@@ -169,6 +169,13 @@ impl Stack {
         forward.then(|| self.scratch.frame(index, burst))
     }
 
+    /// The same, to be readdressed on its way.
+    #[must_use]
+    pub fn forwarded_mut<'f>(&'f mut self, index: usize, burst: &'f mut Burst<'_>) -> Option<&'f mut [u8]> {
+        let forward = self.verdicts.get(index).is_some_and(|verdict| *verdict == Verdict::Forward);
+        forward.then(|| self.scratch.frame_mut(index, burst))
+    }
+
     #[inline(always)]
     fn move_to<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
         if time < self.quiet_until {

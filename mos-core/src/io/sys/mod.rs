@@ -9,7 +9,9 @@
 //! | `ring` | memory that the kernel fills and the process empties, unit by unit |
 //! | `link` | what the system knows about an interface |
 //! | `wait` | sleeping until something arrives |
+//! | `affinity` | which processor a thread runs on |
 
+pub(super) mod affinity;
 pub(super) mod link;
 pub(super) mod message;
 pub(super) mod ring;

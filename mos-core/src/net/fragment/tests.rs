@@ -1,3 +1,4 @@
+use crate::packet::Checksums;
 use super::*;
 use crate::packet::LinkType;
 use crate::time::Timestamp;
@@ -86,7 +87,7 @@ fn fits() {
     assert_eq!(of(Offload::NONE, 1500), Fit::Whole);
     assert_eq!(of(Offload::NONE, 1499), Fit::Pieces);
     assert_eq!(of(Offload::NONE, 27), Fit::TooBig);
-    let segments = |segment_bytes| Offload { segment_bytes, partial_checksum: true };
+    let segments = |segment_bytes| Offload { segment_bytes, checksums: Checksums::Partial };
     assert_eq!(of(segments(536), 576), Fit::Whole, "each segment does");
     assert_eq!(of(segments(537), 576), Fit::TooBig);
     let mut frame = frame;

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::arp::{Arp, Operation};
-use super::super::{Arrival, DropReason, Forwarder, Interface, MacAddr, NetConfig, Next, Offload, SourceMac};
+use super::super::{Arrival, DropReason, Forwarder, Interface, MacAddr, NetConfig, Next, SourceMac};
 use super::world::*;
-use crate::packet::LinkType;
+use crate::packet::{Checksums, LinkType, Offload};
 use crate::time::Timestamp;
 use crate::wire::{FrameBuilder, TcpSegment};
 
@@ -146,7 +146,7 @@ fn rfc_791_what_is_too_long_is_fragmented_if_it_may_be() {
 #[test]
 fn super_frames_padding_and_tags_are_not_too_long() {
     let mut bridge = bridge();
-    let offload = Offload { segment_bytes: 1360, partial_checksum: true };
+    let offload = Offload { segment_bytes: 1360, checksums: Checksums::Partial };
     let mut frame = tcp(false, 30_000);
     assert_eq!(bridge.forward(&mut frame, Arrival { offload, ..Arrival::ethernet(0) }, NOW), Next::Transmit(1));
     let mut padded = tcp(false, 1360);

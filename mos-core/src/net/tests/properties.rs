@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::super::arp::{self, Arp};
 use super::super::datagram::Datagram;
 use super::super::icmp::transport_checksum;
-use super::super::{Arrival, Departure, Forwarder, MacAddr, NetConfig, Next, Offload, SourceMac, nd};
+use super::super::{Arrival, Departure, Forwarder, MacAddr, NetConfig, Next, SourceMac, nd};
 use super::world::*;
-use crate::packet::LinkType;
+use crate::packet::{Checksums, LinkType, Offload};
 use crate::stack::{Outgoing, Way};
 use crate::time::Timestamp;
 use crate::wire::{FrameBuilder, TcpSegment};
@@ -155,7 +155,7 @@ proptest! {
         let mut forwarder = forwarder(kind);
         let mut now = Timestamp::from_millis(1_000);
         for (mut frame, link, port, wait, segment_bytes) in steps {
-            let offload = Offload { segment_bytes, partial_checksum: segment_bytes > 0 };
+            let offload = Offload { segment_bytes, checksums: if segment_bytes > 0 { Checksums::Partial } else { Checksums::Unknown } };
             let arrival = Arrival { port, link, offload };
             let before = frame.clone();
             let next = forwarder.forward(&mut frame, arrival, now);

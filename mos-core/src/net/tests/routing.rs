@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::super::{Arrival, DropReason, Forwarder, MacAddr, NetConfig, Next, Offload, Route, StaticNeighbor};
+use super::super::{Arrival, DropReason, Forwarder, MacAddr, NetConfig, Next, Route, StaticNeighbor};
 use super::world::*;
-use crate::packet::LinkType;
+use crate::packet::{Checksums, LinkType, Offload};
 use crate::time::Timestamp;
 use crate::wire::{FrameBuilder, TcpSegment};
 
@@ -107,7 +107,7 @@ fn super_frames_pass_if_their_segments_do() {
     let frame = tcp("10.0.0.2", "10.0.1.2", 20_000);
     let mut with = |segment_bytes| {
         let mut frame = frame.clone();
-        let offload = Offload { segment_bytes, partial_checksum: true };
+        let offload = Offload { segment_bytes, checksums: Checksums::Partial };
         router.forward(&mut frame, Arrival { offload, ..Arrival::ethernet(0) }, NOW)
     };
     assert_eq!(with(1360), Next::Transmit(1));

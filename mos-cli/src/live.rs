@@ -1,0 +1,108 @@
+//! `mos run`: a bundled monitor on live traffic; and `mos stat`, which asks it how things are.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `devices` | the ports that a mos.conf names, and what the forwarder is told about them |
+//! | `worker` | a core's stack with its monitor, as the live loop sees it |
+//! | `cores` | the cores' threads |
+//! | `counters` | what is counted, at one moment |
+//! | `reports` | who is told: the socket of `mos stat`, standard error, metrics |
+//! | `user` | who the process is once the devices are open |
+
+mod cores;
+mod counters;
+mod devices;
+mod reports;
+mod user;
+mod worker;
+
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use mos_core::config::{Machine, MosConf};
+use mos_samples::output::Output;
+use mos_samples::syntax;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use self::cores::Cores;
+use self::devices::Devices;
+use self::reports::Reports;
+use crate::args::{RunArgs, StatArgs};
+use crate::bundled::Bundled;
+use crate::tell;
+
+/// How often records are handed on that wait in a buffer, and signals are looked for.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs until all devices have ended or a signal comes. False if a core had to stop before that.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
+    args.options.check("run", args.monitor);
+    let text = syntax::read(&args.config)?;
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let machine = Machine { cpus: u32::try_from(cpus).ok(), ..Machine::default() };
+    let conf = match MosConf::parse(&args.config.display().to_string(), &text, machine) {
+        Ok(conf) => conf,
+        Err(faults) => {
+            tell(faults);
+            return Ok(false);
+        }
+    };
+    let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
+    let monitor = Arc::new(Bundled::new(args.monitor, &args.options, &output)?);
+    // From here on a signal does not end the process.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be received")?;
+    let devices = Devices::open(&conf)?;
+    let socket = args.socket.clone().unwrap_or_else(default_socket);
+    let reports = Reports::listen(&conf, &socket, args.socket.is_some())?;
+    if let Some(name) = conf.user() {
+        user::become_user(name, &[&socket])?;
+    }
+    let cores = Cores::start(&conf, devices, &monitor)?;
+    let mut reports = reports.begin(&conf, args.stats, cores.watches());
+    let mut next = Instant::now();
+    while !cores.are_done() && !output.is_closed() {
+        thread::sleep(TICK);
+        for signal in signals.pending() {
+            match signal {
+                SIGHUP => reload(&monitor),
+                _ => cores.stop(),
+            }
+        }
+        if Instant::now() >= next {
+            output.flush();
+            reports.tick();
+            next += Duration::from_secs(1);
+        }
+    }
+    cores.stop();
+    let went_well = cores.join();
+    drop(reports);
+    monitor.finish().context("standard output cannot be written")?;
+    Ok(went_well)
+}
+
+fn reload(monitor: &Bundled) {
+    match monitor.reload() {
+        Ok(true) => log::info!("the rules were read again"),
+        Ok(false) => log::warn!("SIGHUP: this monitor has nothing to read again"),
+        Err(error) => log::error!("the rules stay as they were: {error:#}"),
+    }
+}
+
+/// Where an instance is found that was not told anything else.
+fn default_socket() -> PathBuf {
+    let directory = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from("/run"), PathBuf::from);
+    directory.join("mos.sock")
+}
+
+/// Shows what a running instance counts.
+pub(crate) fn stat(args: &StatArgs, out: &mut impl Write) -> anyhow::Result<bool> {
+    let socket = args.socket.clone().unwrap_or_else(default_socket);
+    reports::ask(&socket, args.json, out)?;
+    Ok(true)
+}

@@ -1,0 +1,125 @@
+//! The cores' threads: one for each core of the configuration, on a processor of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context;
+use mos_core::config::MosConf;
+use mos_core::io::pin;
+use mos_core::net::Forwarder;
+use mos_core::runtime::live::{Handle, LiveCore};
+use mos_monitor::Core;
+
+use super::devices::{CoreDevices, Devices};
+use super::worker::CoreWorker;
+use crate::bundled::Bundled;
+use crate::tell;
+
+/// How one core is reached.
+pub(crate) type CoreHandle = Handle<LiveCore<CoreWorker>>;
+
+/// A core that can be asked for its counters.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    /// The processor's number.
+    pub(crate) cpu: u32,
+    pub(crate) handle: CoreHandle,
+}
+
+/// All cores that run.
+pub(crate) struct Cores {
+    watches: Vec<Watch>,
+    threads: Vec<JoinHandle<bool>>,
+    running: Arc<AtomicUsize>,
+    is_stopped: AtomicBool,
+}
+
+impl Cores {
+    /// Starts a thread for each core. All are ready when this returns.
+    pub(crate) fn start(conf: &MosConf, devices: Devices, monitor: &Arc<Bundled>) -> anyhow::Result<Self> {
+        let mut cores = Self {
+            watches: Vec::new(),
+            threads: Vec::new(),
+            running: Arc::new(AtomicUsize::new(0)),
+            is_stopped: AtomicBool::new(false),
+        };
+        for (number, devices) in devices.cores.into_iter().enumerate() {
+            let (conf, monitor) = (conf.clone(), Arc::clone(monitor));
+            let (ready, is_ready) = channel();
+            let running = Arc::clone(&cores.running);
+            let cpu = devices.cpu;
+            let body = move || {
+                let (core, handle) = match build(&conf, devices, &monitor, number) {
+                    Ok(built) => built,
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                        return false;
+                    }
+                };
+                running.fetch_add(1, Ordering::Relaxed);
+                let _ = ready.send(Ok(handle));
+                let (_, outcome) = core.run();
+                running.fetch_sub(1, Ordering::Relaxed);
+                outcome.inspect_err(|error| tell(format_args!("mos: {error}"))).is_ok()
+            };
+            let thread = thread::Builder::new().name(format!("core-{cpu}")).spawn(body);
+            cores.threads.push(thread.context("the system has no thread for another core")?);
+            let handle = is_ready.recv().context("a core could not be built")??;
+            cores.watches.push(Watch { cpu, handle });
+        }
+        for (number, watch) in cores.watches.iter().enumerate() {
+            let others = cores.watches.iter().enumerate().filter(|(other, _)| *other != number);
+            let siblings: Vec<CoreHandle> = others.map(|(_, watch)| watch.handle.clone()).collect();
+            // One that has stopped already has no use for them.
+            let _ = watch.handle.tell(move |core| core.set_siblings(siblings));
+        }
+        Ok(cores)
+    }
+
+    pub(crate) fn watches(&self) -> Vec<Watch> {
+        self.watches.clone()
+    }
+
+    /// Whether none runs any more.
+    pub(crate) fn are_done(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
+    /// All stop after their round, and end their flows.
+    pub(crate) fn stop(&self) {
+        if !self.is_stopped.swap(true, Ordering::Relaxed) {
+            for watch in &self.watches {
+                let _ = watch.handle.tell(LiveCore::stop);
+            }
+        }
+    }
+
+    /// Waits for all of them. False if one had to stop before it was told to.
+    pub(crate) fn join(self) -> bool {
+        let results = self.threads.into_iter().map(|thread| match thread.join() {
+            Ok(went_well) => went_well,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        results.fold(true, |all, one| all & one)
+    }
+}
+
+/// One core, on the thread where it will stay.
+fn build(
+    conf: &MosConf,
+    devices: CoreDevices,
+    monitor: &Bundled,
+    number: usize,
+) -> anyhow::Result<(LiveCore<CoreWorker>, CoreHandle)> {
+    let CoreDevices { cpu, ports, net, clock, hash_seed } = devices;
+    if let Err(error) = pin(cpu) {
+        log::warn!("core {cpu}: its thread may run on any processor: {error}");
+    }
+    let config = mos_core::config::Config { hash_seed, ..conf.stack_config(cpu) };
+    let mut core = Core::new(config);
+    let socket = monitor.open(&mut core, number).expect("a new core has room for a monitor");
+    let forwarder = Forwarder::new(net)?;
+    LiveCore::new(CoreWorker { core, socket }, ports, forwarder, clock).context("no way to reach the core")
+}

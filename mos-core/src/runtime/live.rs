@@ -1,0 +1,24 @@
+//! Live ports: the loop of a core that receives, decides and sends, as long as it is wanted.
+//!
+//! A [`LiveCore`] owns one port of each interface, a worker (a stack with its monitors, usually) and a forwarder. It shares
+//! nothing with other cores. Whoever is outside asks through a [`Handle`]: what is asked is done on the core's own thread between
+//! two rounds.
+//!
+//! | file | noun |
+//! |---|---|
+//! | `core` | one core: its ports, its worker, its rounds |
+//! | `mailbox` | what is asked of a core from outside |
+//! | `clock` | the time that a core goes by |
+//! | `worker` | the worker, as the loop sees it |
+
+mod clock;
+mod core;
+mod mailbox;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use self::clock::Clock;
+pub use self::core::{LiveCore, LiveError};
+pub use self::mailbox::{Closed, Handle};
+pub use self::worker::LiveWorker;
