@@ -10,7 +10,8 @@ use crate::tell;
 
 /// Writes the configuration as it holds, with the origin of each value. False if there is something wrong with the file.
 pub(crate) fn run(args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<bool> {
-    let text = syntax::read(&args.file)?;
+    // Its message has its cause already; printed as a chain it would be there twice.
+    let text = syntax::read(&args.file).map_err(|error| anyhow::anyhow!("{error}"))?;
     // A file may be checked elsewhere than where it will be used: what this machine has does not matter.
     match MosConf::parse(&args.file.display().to_string(), &text, Machine::default()) {
         Ok(conf) => {

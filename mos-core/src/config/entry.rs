@@ -20,6 +20,9 @@ use super::value;
 /// A device's name in another block than `netdev`: that block may come later.
 type NameOfDevice<'t> = Text<'t>;
 
+/// How many devices a message names.
+const SHOWN_DEVICES: usize = 16;
+
 /// The lines of all tables.
 #[derive(Default)]
 pub(super) struct Tables<'t> {
@@ -198,7 +201,8 @@ impl<'t> Tables<'t> {
     fn unknown(&self, found: &str) -> Problem {
         let names = || self.names.keys().copied();
         let near = nearest(found, names()).map(Into::into);
-        Problem::UnknownDevice { found: found.into(), known: names().map(Into::into).collect(), near }
+        let known = names().take(SHOWN_DEVICES).map(Into::into).collect();
+        Problem::UnknownDevice { found: found.into(), known, near }
     }
 
     /// The index of a device, now that all are known.

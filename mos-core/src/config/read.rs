@@ -67,12 +67,19 @@ struct Given<'t> {
 struct Section<'t> {
     settings: Settings,
     given: Vec<Given<'t>>,
+    /// The keys that unknown ones look like.
+    meant: Vec<Key>,
     place: Option<Place>,
 }
 
 impl Section<'_> {
+    fn given(&self, key: Key) -> Option<&Given<'_>> {
+        self.given.iter().find(|given| given.key == key)
+    }
+
+    /// Whether a key is given, or what looks like it: the latter is a fault already.
     fn has(&self, key: Key) -> bool {
-        self.given.iter().any(|given| given.key == key)
+        self.given(key).is_some() || self.meant.contains(&key)
     }
 }
 
@@ -139,16 +146,12 @@ impl<'t> Reader<'t, '_> {
             self.notes.add(place, Problem::Repeated { found: block.to_string(), first });
         }
         self.firsts[block as usize].get_or_insert(place);
-        match block {
-            Block::Application => {
-                self.applications.push(Section { place: Some(place), ..Section::default() });
-                if self.applications.len() == MAX_APPLICATIONS + 1 {
-                    let why = format!("too many blocks `application`: allowed are {MAX_APPLICATIONS}");
-                    self.notes.add(place, Problem::Other(why));
-                }
+        if block == Block::Application {
+            self.applications.push(Section { place: Some(place), ..Section::default() });
+            if self.applications.len() == MAX_APPLICATIONS + 1 {
+                let why = format!("too many blocks `application`: allowed are {MAX_APPLICATIONS}");
+                self.notes.add(place, Problem::Other(why));
             }
-            Block::Mos => self.mos.place = Some(place),
-            _ => {}
         }
         self.open.push(Open { block: Some(block), place });
     }
@@ -214,8 +217,10 @@ impl<'t> Reader<'t, '_> {
             self.notes.add(place, bad_line(block, why));
             if let (Some((spec, name)), Some(section)) = (key_named(first), self.section(block)) {
                 // The key is there all the same.
-                let value = Text { text: "", place };
-                section.given.push(Given { key: spec.key, name, place: line.place, value });
+                if section.given(spec.key).is_none() {
+                    let value = Text { text: "", place };
+                    section.given.push(Given { key: spec.key, name, place: line.place, value });
+                }
             }
             return;
         };
@@ -227,6 +232,11 @@ impl<'t> Reader<'t, '_> {
             let near = nearest(key.text, block.keys().flat_map(KeySpec::names));
             let found: String = key.text.chars().take(100).collect();
             self.notes.add(key.place, Problem::UnknownKey { found, block, near });
+            if let (Some((meant, _)), Some(section)) = (near.and_then(key_named), self.section(block))
+                && !section.has(meant.key)
+            {
+                section.meant.push(meant.key);
+            }
             return;
         };
         if spec.block != block {
@@ -234,10 +244,11 @@ impl<'t> Reader<'t, '_> {
             return;
         }
         let Some(section) = self.section(block) else { return };
-        if let Some(first) = section.given.iter().find(|given| given.key == spec.key).copied() {
-            let problem = match first.name == name {
-                true => Problem::Repeated { found: name.into(), first: first.place },
-                false => Problem::OtherName { found: name, other: first.name, first: first.place },
+        if let Some(&Given { name: first_name, place: first, .. }) = section.given(spec.key) {
+            let problem = if first_name == name {
+                Problem::Repeated { found: name.into(), first }
+            } else {
+                Problem::OtherName { found: name, other: first_name, first }
             };
             self.notes.add(key.place, problem);
             return;
@@ -317,10 +328,10 @@ impl<'t> Reader<'t, '_> {
 
     /// Notes what `stat_print` names and no device is called.
     fn stat_print(&mut self) {
-        let Some(given) = self.mos.given.iter().find(|given| given.key == Key::StatPrint) else { return };
-        for word in words(given.value.text) {
+        let Some(&Given { value, .. }) = self.mos.given(Key::StatPrint) else { return };
+        for word in words(value.text) {
             if let Err(problem) = self.tables.begins(word.text) {
-                self.notes.add(given.value.place.of(word), problem);
+                self.notes.add(value.place.of(word), problem);
             }
         }
     }
