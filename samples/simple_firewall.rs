@@ -9,40 +9,30 @@
 //! |---|---|
 //! | `rules` | a rule, and the file of rules |
 //! | `index` | the first rule that matches, without trying all of them |
+//! | `current` | the rules in force, and how cores get to know of new ones |
 //! | `table` | rules and counters for people |
 
+mod current;
 mod index;
 mod rules;
 mod table;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mos_monitor::{Core, Descriptor, Event, FilterCx, Monitor, OpenError, SndCx, TcpFlags};
 
+use self::current::{Counted, Current, Known};
 pub use self::rules::{Address, MAX_RULES, Ports, Rule, Rules, Target};
 use crate::output::Output;
 
 /// The firewall of a whole run: makes the monitors of each core, and counts for all of them.
 #[derive(Clone, Debug)]
 pub struct SimpleFirewall {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    rules: Rules,
-    /// One for each rule, and one for what no rule matches.
-    counters: Box<[Counter]>,
+    current: Arc<Current>,
     output: Arc<Output>,
-}
-
-#[derive(Debug, Default)]
-struct Counter {
-    flows: AtomicU64,
-    packets: AtomicU64,
 }
 
 /// How often a rule was the first that matched.
@@ -65,8 +55,12 @@ impl SimpleFirewall {
     /// A firewall by these rules, whose tables go to `output`.
     #[must_use]
     pub fn new(rules: Rules, output: Arc<Output>) -> Self {
-        let counters = (0..=rules.list().len()).map(|_| Counter::default()).collect();
-        Self { shared: Arc::new(Shared { rules, counters, output }) }
+        Self { current: Arc::new(Current::new(rules)), output }
+    }
+
+    /// From now on these rules hold, for all cores, and their counters begin at zero. Flows that were accepted go on.
+    pub fn replace(&self, rules: Rules) {
+        self.current.replace(rules);
     }
 
     /// Opens the firewall on core number `number`.
@@ -81,21 +75,22 @@ impl SimpleFirewall {
     /// The monitor of core number `number`. That of the first one writes the tables.
     #[must_use]
     pub fn monitor(&self, number: usize) -> Monitor<(), Flow> {
-        let [judge, writer] = std::array::from_fn(|_| Arc::clone(&self.shared));
+        let mut known = Known::new(Arc::clone(&self.current));
         let mut monitor = Monitor::<(), Flow>::new("simple-firewall", ()).without_buffers();
         let syn = monitor.define(Event::PktIn, is_syn);
-        let monitor = monitor.on_snd(syn, move |cx| judge.judge(cx));
+        let monitor = monitor.on_snd(syn, move |cx| judge(known.get(), cx));
         if number > 0 {
             return monitor;
         }
+        let (current, output) = (Arc::clone(&self.current), Arc::clone(&self.output));
         // Of the core, not of a flow: it fires even if all flows are left alone.
-        monitor.every(Duration::from_secs(1), move |_| writer.output.write(writer.table().as_bytes()))
+        monitor.every(Duration::from_secs(1), move |_| output.write(current.latest().table().as_bytes()))
     }
 
     /// The counters of the rules, in their order, and last that of what no rule matched.
     #[must_use]
     pub fn counts(&self) -> Vec<Count> {
-        self.shared.counts()
+        self.current.latest().counts()
     }
 
     /// Writes the table for the last time, with a summary. To be called once, when all cores are done.
@@ -104,10 +99,10 @@ impl SimpleFirewall {
     ///
     /// What the output has met with.
     pub fn finish(&self) -> io::Result<()> {
-        let Shared { rules, output, .. } = &*self.shared;
-        output.write(self.shared.table().as_bytes());
-        output.write(table::summary(rules, &self.counts()).as_bytes());
-        output.finish()
+        let counted = self.current.latest();
+        self.output.write(counted.table().as_bytes());
+        self.output.write(table::summary(&counted.rules, &counted.counts()).as_bytes());
+        self.output.finish()
     }
 }
 
@@ -117,35 +112,24 @@ fn is_syn(cx: &mut FilterCx<'_, '_, (), Flow>) -> bool {
     cx.conn.packet().is_some_and(|view| view.packet.tcp_flags & SYN_ACK == TcpFlags::SYN)
 }
 
-impl Shared {
-    fn judge(&self, cx: &mut SndCx<'_, '_, (), Flow>) {
-        let Some(packet) = cx.conn.packet() else { return };
-        let found = self.rules.find(packet.source(), packet.destination());
-        let counter = &self.counters[found.unwrap_or(self.rules.list().len())];
-        if !cx.flow.counted {
-            cx.flow.counted = true;
-            counter.flows.fetch_add(1, Ordering::Relaxed);
-        }
-        counter.packets.fetch_add(1, Ordering::Relaxed);
-        match self.rules.target(found) {
-            Target::Drop => {
-                cx.flow.dropped = true;
-                cx.conn.drop_packet();
-            }
-            // In a simultaneous open the other side's SYN may be accepted: the first one's is still to be dropped.
-            Target::Accept if cx.flow.dropped => {}
-            Target::Accept => cx.conn.stop(),
-        }
+/// Decides about a SYN.
+fn judge(counted: &Counted, cx: &mut SndCx<'_, '_, (), Flow>) {
+    let Some(packet) = cx.conn.packet() else { return };
+    let found = counted.rules.find(packet.source(), packet.destination());
+    let counter = counted.counter(found);
+    if !cx.flow.counted {
+        cx.flow.counted = true;
+        counter.flows.fetch_add(1, Ordering::Relaxed);
     }
-
-    fn counts(&self) -> Vec<Count> {
-        let load = |value: &AtomicU64| value.load(Ordering::Relaxed);
-        let count = |counter: &Counter| Count { flows: load(&counter.flows), packets: load(&counter.packets) };
-        self.counters.iter().map(count).collect()
-    }
-
-    fn table(&self) -> String {
-        table::render(&self.rules, &self.counts())
+    counter.packets.fetch_add(1, Ordering::Relaxed);
+    match counted.rules.target(found) {
+        Target::Drop => {
+            cx.flow.dropped = true;
+            cx.conn.drop_packet();
+        }
+        // In a simultaneous open the other side's SYN may be accepted: the first one's is still to be dropped.
+        Target::Accept if cx.flow.dropped => {}
+        Target::Accept => cx.conn.stop(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The bundled monitors, by the names that the command line has for them.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mos_monitor::{Core, Descriptor, OpenError};
@@ -22,7 +23,8 @@ pub(crate) enum Bundled {
     TlsLog(TlsLog),
     MidStat(Arc<Output>),
     Ids(Ids),
-    SimpleFirewall(SimpleFirewall),
+    /// With the file of its rules.
+    SimpleFirewall(SimpleFirewall, PathBuf),
     Accounting(Accounting),
 }
 
@@ -41,7 +43,8 @@ impl Bundled {
                 Self::Ids(Ids::new(ids::Rules::read(rules())?, output)?.mode(mode))
             }
             MonitorName::SimpleFirewall => {
-                Self::SimpleFirewall(SimpleFirewall::new(simple_firewall::Rules::read(rules())?, output))
+                let firewall = SimpleFirewall::new(simple_firewall::Rules::read(rules())?, output);
+                Self::SimpleFirewall(firewall, rules().to_owned())
             }
             MonitorName::Accounting => {
                 let subscribers = match &args.subscribers {
@@ -61,8 +64,19 @@ impl Bundled {
             Self::TlsLog(log) => stack.open(log.monitor()),
             Self::MidStat(output) => stack.open(midstat::monitor(core, Arc::clone(output))),
             Self::Ids(ids) => stack.open(ids.monitor()),
-            Self::SimpleFirewall(firewall) => firewall.open(stack, core),
+            Self::SimpleFirewall(firewall, _) => firewall.open(stack, core),
             Self::Accounting(accounting) => stack.open(accounting.monitor()),
+        }
+    }
+
+    /// Reads files again that may have changed. False if there are none.
+    pub(crate) fn reload(&self) -> anyhow::Result<bool> {
+        match self {
+            Self::SimpleFirewall(firewall, rules) => {
+                firewall.replace(simple_firewall::Rules::read(rules)?);
+                Ok(true)
+            }
+            _ => Ok(false),
         }
     }
 
@@ -74,7 +88,7 @@ impl Bundled {
             Self::TlsLog(log) => log.finish(),
             Self::MidStat(output) => output.finish(),
             Self::Ids(ids) => ids.finish(),
-            Self::SimpleFirewall(firewall) => firewall.finish(),
+            Self::SimpleFirewall(firewall, _) => firewall.finish(),
             Self::Accounting(accounting) => accounting.finish(),
         }
     }

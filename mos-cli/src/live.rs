@@ -60,7 +60,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let socket = args.socket.clone().unwrap_or_else(default_socket);
     let reports = Reports::listen(&conf, &socket, args.socket.is_some())?;
     if let Some(name) = conf.user() {
-        user::become_user(name, &[&socket])?;
+        user::become_user(name, &[socket.as_path()])?;
     }
     let cores = Cores::start(&conf, devices, &monitor)?;
     let mut reports = reports.begin(&conf, args.stats, cores.watches());

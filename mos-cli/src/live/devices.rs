@@ -117,15 +117,23 @@ fn net_config(conf: &MosConf, infos: &[PortInfo], seed: u64) -> NetConfig {
     NetConfig {
         interfaces: interfaces.collect(),
         pairs: conf.forward_pairs().iter().map(|pair| (port(pair.0), port(pair.1))).collect(),
-        routes: conf.routes().iter().map(|route| Route {
-            prefix: prefix(route.net.address(), route.net.prefix_len()),
-            gateway: route.gateway,
-            port: port(route.device),
-        }).collect(),
-        neighbors: conf.arp_entries().iter().map(|entry| StaticNeighbor {
-            prefix: prefix(entry.net.address(), entry.net.prefix_len()),
-            mac: MacAddr(entry.mac.0),
-        }).collect(),
+        routes: conf
+            .routes()
+            .iter()
+            .map(|route| Route {
+                prefix: prefix(route.net.first(), route.net.prefix()),
+                gateway: route.gateway,
+                port: port(route.device),
+            })
+            .collect(),
+        neighbors: conf
+            .arp_entries()
+            .iter()
+            .map(|entry| StaticNeighbor {
+                prefix: prefix(entry.net.first(), entry.net.prefix()),
+                mac: MacAddr(entry.mac.0),
+            })
+            .collect(),
         // The system answers for its own addresses itself.
         silent: infos.iter().flat_map(|info| &info.addresses).map(|(address, _)| *address).collect(),
         forward: conf.forwards(),

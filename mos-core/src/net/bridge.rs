@@ -12,9 +12,9 @@ use super::icmp::Trouble;
 use super::local::Handled;
 use super::mac::MacAddr;
 use super::output::Departure;
-use crate::packet::Offload;
 use super::stats::DropReason;
 use crate::packet::LinkType;
+use crate::packet::Offload;
 use crate::time::Timestamp;
 use crate::wire::link::{self, NO_VLAN};
 

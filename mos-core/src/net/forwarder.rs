@@ -16,11 +16,11 @@ use super::mac::MacAddr;
 use super::nd;
 use super::neighbor::{Due, Evidence, Learned, Lookup, MAX_NEIGHBORS, NeighborKey, Neighbors};
 use super::output::{Departure, Output};
-use crate::packet::{Checksums, Offload};
 use super::ports::Ports;
 use super::route::{self, Hop};
 use super::stats::{DropReason, NetStats};
 use crate::packet::LinkType;
+use crate::packet::{Checksums, Offload};
 use crate::time::Timestamp;
 
 /// The length of an Ethernet header without tags.

@@ -90,8 +90,8 @@ impl HeldQueue {
 
 #[cfg(test)]
 mod tests {
-    use crate::packet::Offload;
     use super::*;
+    use crate::packet::Offload;
     use proptest::prelude::*;
 
     fn held(neighbor: u8, number: u8, len: usize) -> Held {

@@ -11,9 +11,9 @@ use super::mac::MacAddr;
 use super::nd::{self, Discovery};
 use super::neighbor::{Evidence, NeighborKey};
 use super::output::Departure;
-use crate::packet::Offload;
 use super::stats::DropReason;
 use crate::packet::LinkType;
+use crate::packet::Offload;
 use crate::time::Timestamp;
 
 /// Whom a message was for.

@@ -1,5 +1,5 @@
-use crate::packet::Checksums;
 use super::*;
+use crate::packet::Checksums;
 use crate::packet::LinkType;
 use crate::time::Timestamp;
 use crate::wire::{DefragLimits, Defragmenter, FrameBuilder, Outcome, TcpSegment, checksum as sums, decode};
