@@ -228,6 +228,7 @@ impl Stack {
     }
 
     /// The SND hook. An edited packet is decoded anew.
+    #[inline(always)]
     pub(super) fn send<O: Observer>(
         &mut self,
         slot: u32,

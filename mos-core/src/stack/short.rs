@@ -27,6 +27,9 @@ const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
 
+/// What of that comes after the SND hook.
+const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
+
 /// Whether a segment from `side` is the next one, and acceptable.
 #[inline(always)]
 fn is_next(hot: &Hot, side: Side, packet: &Packet) -> bool {
@@ -201,14 +204,18 @@ impl Stack {
         let peer = side.other();
         let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
         update_receiver(&mut hot.half[peer as usize], packet, packet.seq + packet.payload_len);
-        if packet.payload_len > 0 && hot.wanted.any(Wanted::buffer(peer)) {
+        // Looked at once: the callbacks at the SND hook may have asked for any of it, those at the RCV hook for delivery at once.
+        let wanted = hot.wanted;
+        if packet.payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
             self.bring(slot, side, index, burst);
         }
-        if self.flows.hot(slot).wanted.any(Wanted::RTT) {
+        if !wanted.any(AFTER_SND) {
+            return;
+        }
+        if wanted.any(Wanted::RTT) {
             self.measure_short(slot, side, index, burst);
         }
         self.raise(slot, peer, Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
-        // The callbacks may have asked for that just now.
         self.deliver_at_once(slot, index, burst, observer);
     }
 
