@@ -2,9 +2,13 @@
 //! so where they cannot run.
 #![cfg(target_os = "linux")]
 
+mod bridge;
 mod fanout;
 mod faults;
 mod forwarder;
 mod frames;
+mod messages;
+mod middlebox;
 mod net;
+mod streams;
 mod transfer;
