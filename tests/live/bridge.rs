@@ -47,7 +47,8 @@ fn echo(net: &Net) {
     let own = port.info().mac;
     for (from, to) in [("10.77.0.1", "10.77.0.2"), ("fd77::1", "fd77::2")] {
         for (number, len) in [0, 1, 56, 1400].into_iter().enumerate() {
-            let request = echo_request((own, mac), (from.parse().unwrap(), to.parse().unwrap()), number as u16, len);
+            let request =
+                echo_request((own, mac), (from.parse().unwrap(), to.parse().unwrap()), 64, number as u16, len);
             port.transmit(&request, Offload::NONE).unwrap();
             port.flush();
             let payload = &request[request.len() - len..];

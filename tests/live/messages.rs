@@ -28,8 +28,14 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// An ICMP or ICMPv6 echo request in a frame; the pairs are source and destination.
-pub(super) fn echo_request(macs: ([u8; 6], [u8; 6]), ips: (IpAddr, IpAddr), number: u16, len: usize) -> Vec<u8> {
+/// An ICMP or ICMPv6 echo request in a frame; the pairs are source and destination. It may take so many hops.
+pub(super) fn echo_request(
+    macs: ([u8; 6], [u8; 6]),
+    ips: (IpAddr, IpAddr),
+    hops: u8,
+    number: u16,
+    len: usize,
+) -> Vec<u8> {
     let [source, destination] = [octets(ips.0), octets(ips.1)];
     let kind = if ips.0.is_ipv4() { 8 } else { 128 };
     let mut message = vec![kind, 0, 0, 0, 0x4d, 0x4f];
@@ -45,7 +51,7 @@ pub(super) fn echo_request(macs: ([u8; 6], [u8; 6]), ips: (IpAddr, IpAddr), numb
     match ips.0 {
         IpAddr::V4(_) => {
             let [high, low] = (total + 20).to_be_bytes();
-            let mut header = vec![0x45, 0, high, low, 0, 0, 0x40, 0, 64, 1, 0, 0];
+            let mut header = vec![0x45, 0, high, low, 0, 0, 0x40, 0, hops, 1, 0, 0];
             header.extend([source, destination].concat());
             let sum = checksum(&[&header]);
             header[10..12].copy_from_slice(&sum);
@@ -54,7 +60,7 @@ pub(super) fn echo_request(macs: ([u8; 6], [u8; 6]), ips: (IpAddr, IpAddr), numb
         }
         IpAddr::V6(_) => {
             let [high, low] = total.to_be_bytes();
-            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, high, low, 58, 64]);
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, high, low, 58, hops]);
             frame.extend([source, destination].concat());
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::net::Net;
 use super::streams::LONG;
 
 /// The program.
-const MOS: &str = env!("CARGO_BIN_EXE_mos-live");
+pub(super) const MOS: &str = env!("CARGO_BIN_EXE_mos-live");
 
 /// A folder for the files of one run, gone when the test is over.
 pub(super) struct Folder(PathBuf);
@@ -160,6 +160,13 @@ impl Middlebox {
         self.folder.read(&format!("out{}", self.run))
     }
 
+    /// The records that are written by now. Those that wait are, each second.
+    pub(super) fn stdout_records(&self) -> Vec<Value> {
+        let text = self.stdout();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     pub(super) fn stderr(&self) -> String {
         self.folder.read(&format!("err{}", self.run))
     }
@@ -238,9 +245,9 @@ fn spawn(net: &Net, folder: &Folder, words: &str, run: u32) -> Child {
     net.run("m", move || command.spawn().unwrap())
 }
 
-/// Runs the command to its end, in the middlebox's namespace. `{dir}` in the arguments is the folder.
-pub(super) fn mos(net: &Net, folder: &Folder, words: &str) -> Output {
+/// The command with these arguments. `{dir}` in them is the folder.
+pub(super) fn mos(folder: &Folder, words: &str) -> Command {
     let mut command = Command::new(MOS);
     command.args(arguments(&folder.0, words)).stdin(Stdio::null());
-    net.run("m", move || command.output().unwrap())
+    command
 }

@@ -1,7 +1,7 @@
 //! TCP between the kernels of the two hosts: what is sent is known by its hash.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -72,19 +72,6 @@ pub(super) fn connect(net: &Net, to: SocketAddr, at: SocketAddr) -> (TcpStream, 
     patient(&client);
     patient(&server);
     (client, server)
-}
-
-/// Connects as often as it takes, from host a.
-pub(super) fn connect_at_last(net: &Net, to: SocketAddr) -> TcpStream {
-    let start = Instant::now();
-    net.run("a", move || {
-        loop {
-            match TcpStream::connect_timeout(&to, Duration::from_secs(2)) {
-                Ok(stream) => return stream,
-                Err(error) => assert!(start.elapsed() < LONG, "{to}: {error}"),
-            }
-        }
-    })
 }
 
 /// So many bytes one way, then the other. The client connects to `to`, the server is at `at`.
@@ -162,15 +149,5 @@ pub(super) fn many(net: &Net, at: SocketAddr, count: usize) {
     let clients: Vec<_> = (0..CLIENTS).map(client).collect();
     for thread in clients.into_iter().chain([server]) {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    }
-}
-
-/// The stream is over, by a FIN or by a reset.
-pub(super) fn assert_ends(mut stream: &TcpStream) -> Result<(), ErrorKind> {
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    match stream.read(&mut [0; 64]) {
-        Ok(0) => Ok(()),
-        Ok(more) => panic!("{more} more bytes"),
-        Err(error) => Err(error.kind()),
     }
 }
