@@ -19,6 +19,7 @@ mod worker;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use mos_core::config::{Machine, MosConf};
 use mos_samples::output::Output;
 use mos_samples::syntax;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use self::cores::Cores;
@@ -55,12 +57,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
     let monitor = Arc::new(Bundled::new(args.monitor, &args.options, &output)?);
     // From here on a signal does not end the process.
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("signals cannot be received")?;
+    let mut signals = catch_signals().context("signals cannot be received")?;
     let devices = Devices::open(&conf)?;
     let socket = args.socket.clone().unwrap_or_else(default_socket);
     let reports = Reports::listen(&conf, &socket, args.socket.is_some())?;
     if let Some(name) = conf.user() {
-        user::become_user(name, &[socket.as_path()])?;
+        user::become_user(name, reports.socket_file())?;
     }
     let cores = Cores::start(&conf, devices, &monitor)?;
     let mut reports = reports.begin(&conf, args.stats, cores.watches());
@@ -84,6 +86,17 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
     drop(reports);
     monitor.finish().context("standard output cannot be written")?;
     Ok(went_well)
+}
+
+/// SIGINT and SIGTERM, which are to end the flows, and SIGHUP. The second one of the first two ends the process at once: whoever reads the
+/// output may have stopped to.
+fn catch_signals() -> io::Result<Signals> {
+    let is_second = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&is_second))?;
+        flag::register(signal, Arc::clone(&is_second))?;
+    }
+    Signals::new([SIGINT, SIGTERM, SIGHUP])
 }
 
 fn reload(monitor: &Bundled) {

@@ -17,6 +17,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// All offloads are as the system sets them. Only the middlebox connects the two.
 pub(super) struct Net {
     name: String,
+    spaces: &'static [&'static str],
     /// One test at a time: the system's queue between two ends of a virtual cable is short, and shared by all of them.
     _alone: MutexGuard<'static, ()>,
 }
@@ -24,11 +25,59 @@ pub(super) struct Net {
 impl Net {
     /// `None`, and a word about it, if the process may not make namespaces.
     pub(super) fn new() -> Option<Self> {
+        let net = Self::with_spaces(&["a", "m", "b"])?;
+        net.pair("a", "a0", "m0");
+        net.pair("b", "b0", "m1");
+        net.address_hosts();
+        Some(net)
+    }
+
+    /// The hosts are in different networks, and the middlebox has addresses in both, 10.77.1.1 and fd77:1::1, 10.77.2.1 and fd77:2::1. Its
+    /// kernel does not forward. Host b has the address 10.77.3.2, too.
+    pub(super) fn routed() -> Option<Self> {
+        let net = Self::with_spaces(&["a", "m", "b"])?;
+        net.shell("m", "echo 0 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+        net.shell("m", "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding");
+        for (host, here, there, number) in [("a", "m0", "a0", 1), ("b", "m1", "b0", 2)] {
+            net.pair(host, there, here);
+            net.address_link(host, here, there, number);
+        }
+        net.ip("b", "link set lo up");
+        net.ip("b", "addr add 10.77.3.2/32 dev lo");
+        Some(net)
+    }
+
+    /// Addresses on both ends of one link of a routed network, and the way from the host to all others.
+    pub(super) fn address_link(&self, host: &str, here: &str, there: &str, number: u32) {
+        for (space, interface, own) in [("m", here, 1), (host, there, 2)] {
+            self.ip(space, &format!("addr add 10.77.{number}.{own}/24 dev {interface}"));
+            self.ip(space, &format!("addr add fd77:{number}::{own}/64 dev {interface} nodad"));
+        }
+        self.ip(host, &format!("route add default via 10.77.{number}.1"));
+        self.ip(host, &format!("-6 route add default via fd77:{number}::1"));
+    }
+
+    /// Between each host and the middlebox there is one more namespace, x and y, in which links can be made worse: x0 is towards
+    /// host a, x1 and y0 are towards the middlebox, y1 is towards host b.
+    pub(super) fn with_links() -> Option<Self> {
+        let net = Self::with_spaces(&["a", "x", "m", "y", "b"])?;
+        for space in ["x", "y"] {
+            net.shell(space, "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+        }
+        net.cable("x", "x0", "a", "a0");
+        net.cable("m", "m0", "x", "x1");
+        net.cable("m", "m1", "y", "y0");
+        net.cable("y", "y1", "b", "b0");
+        net.address_hosts();
+        Some(net)
+    }
+
+    fn with_spaces(spaces: &'static [&'static str]) -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static ALONE: Mutex<()> = Mutex::new(());
         let name = format!("mos{}n{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let net = Self { name, _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner) };
-        for space in ["a", "m", "b"] {
+        let net = Self { name, spaces, _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner) };
+        for space in spaces {
             if !ip(&["netns", "add", &net.space(space)]) {
                 // Past the harness, which would keep it to itself.
                 let _ = writeln!(std::io::stderr(), "SKIPPED: live traffic needs root and iproute2 (ip netns add)");
@@ -38,24 +87,30 @@ impl Net {
             net.shell(space, "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
         }
         net.shell("m", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
-        net.connect();
         Some(net)
     }
 
-    fn connect(&self) {
-        self.pair("a", "a0", "m0");
-        self.pair("b", "b0", "m1");
+    fn address_hosts(&self) {
         for (host, interface, number) in [("a", "a0", 1), ("b", "b0", 2)] {
-            self.ip(host, &format!("addr add 10.77.0.{number}/24 dev {interface}"));
-            self.ip(host, &format!("addr add fd77::{number}/64 dev {interface} nodad"));
+            self.address_host(host, interface, number);
         }
+    }
+
+    /// The addresses of a host on a bridge.
+    pub(super) fn address_host(&self, host: &str, interface: &str, number: u32) {
+        self.ip(host, &format!("addr add 10.77.0.{number}/24 dev {interface}"));
+        self.ip(host, &format!("addr add fd77::{number}/64 dev {interface} nodad"));
     }
 
     /// A cable between an interface of a host and one of the middlebox, both up.
     pub(super) fn pair(&self, host: &str, there: &str, here: &str) {
-        self.ip("m", &format!("link add {here} type veth peer name {there} netns {}", self.space(host)));
-        self.ip("m", &format!("link set {here} up"));
-        self.ip(host, &format!("link set {there} up"));
+        self.cable("m", here, host, there);
+    }
+
+    fn cable(&self, space: &str, here: &str, other: &str, there: &str) {
+        self.ip(space, &format!("link add {here} type veth peer name {there} netns {}", self.space(other)));
+        self.ip(space, &format!("link set {here} up"));
+        self.ip(other, &format!("link set {there} up"));
     }
 
     /// The hosts say nothing by themselves.
@@ -103,7 +158,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for space in ["a", "m", "b"] {
+        for space in self.spaces {
             ip(&["netns", "del", &self.space(space)]);
         }
     }

@@ -1,71 +1,17 @@
 //! Kernels that leave checksums and segments to the hardware talk to each other through a forwarder.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::net::UdpSocket;
 
 use mos_core::io::{AfPacketConfig, TransmitDrops};
 use mos_core::packet::{Checksums, LinkType};
 use mos_core::wire::{Rewrite, decode};
-use sha2::{Digest, Sha256};
 
 use super::forwarder::Forwarder;
 use super::net::Net;
-
-/// Far longer than anything here takes.
-const LONG: Duration = Duration::from_secs(60);
+use super::streams::{LONG, transfer};
 
 /// Bytes of each transfer.
 const BYTES: usize = 128 << 20;
-
-/// Sends [`BYTES`] bytes that are hard to guess, and returns their hash.
-fn send(mut to: &TcpStream, mut seed: u64) -> Vec<u8> {
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; 256 << 10]);
-    for _ in 0..BYTES / chunk.len() {
-        for word in chunk.as_chunks_mut().0 {
-            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            *word = (seed ^ seed >> 29).to_ne_bytes();
-        }
-        hash.update(&chunk);
-        to.write_all(&chunk).unwrap();
-    }
-    hash.finalize().to_vec()
-}
-
-fn receive(mut from: &TcpStream) -> Vec<u8> {
-    let (mut hash, mut chunk, mut left) = (Sha256::new(), vec![0; 256 << 10], BYTES);
-    while left > 0 {
-        let most = left.min(chunk.len());
-        let read = from.read(&mut chunk[..most]).unwrap();
-        assert_ne!(read, 0, "the stream ends {left} bytes early");
-        hash.update(&chunk[..read]);
-        left -= read;
-    }
-    hash.finalize().to_vec()
-}
-
-/// Does not wait for ever for what does not come.
-fn patient(stream: &TcpStream) {
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    stream.set_write_timeout(Some(LONG)).unwrap();
-}
-
-/// One way, then the other. The client connects to `to`, the server is at `at`.
-fn transfer(net: &Net, to: SocketAddr, at: SocketAddr) {
-    let listener = net.run("b", move || TcpListener::bind(at).unwrap());
-    let server = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        patient(&stream);
-        (receive(&stream), send(&stream, 2))
-    });
-    let client = net.run("a", move || {
-        let stream = TcpStream::connect(to).unwrap();
-        patient(&stream);
-        let sent = send(&stream, 1);
-        (sent, receive(&stream))
-    });
-    assert_eq!(client, server.join().unwrap());
-}
 
 #[test]
 fn tcp_with_all_offloads_passes_whole() {
@@ -80,7 +26,7 @@ fn tcp_with_all_offloads_passes_whole() {
     let forwarder = Forwarder::start(&net, AfPacketConfig::default(), Box::new(look));
     for server in ["10.77.0.2:5001", "[fd77::2]:5001"] {
         let server = server.parse().unwrap();
-        transfer(&net, server, server);
+        transfer(&net, server, server, BYTES);
     }
     let counters = forwarder.stop();
     let (partial, merged) = told.try_iter().last().unwrap();
@@ -115,7 +61,7 @@ fn edited_super_frames_are_right() {
     let forwarder = Forwarder::start(&net, AfPacketConfig::default(), Box::new(edit));
     for host in ["10.77.0.2", "[fd77::2]"] {
         let [outside, inside] = [7000, 6000].map(|port| format!("{host}:{port}").parse().unwrap());
-        transfer(&net, outside, inside);
+        transfer(&net, outside, inside, BYTES);
     }
     forwarder.stop();
 }

@@ -31,9 +31,36 @@ pub(crate) struct Watch {
 /// All cores that run.
 pub(crate) struct Cores {
     watches: Vec<Watch>,
-    threads: Vec<JoinHandle<bool>>,
-    running: Arc<AtomicUsize>,
+    threads: Vec<(u32, JoinHandle<bool>)>,
+    state: Arc<State>,
     is_stopped: AtomicBool,
+}
+
+/// How the cores are.
+#[derive(Debug, Default)]
+struct State {
+    running: AtomicUsize,
+    /// One had to stop before it was told to.
+    has_failed: AtomicBool,
+}
+
+/// A core that runs: counted, however it ends.
+struct Running(Arc<State>);
+
+impl Running {
+    fn begin(state: &Arc<State>) -> Self {
+        state.running.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_failed.store(true, Ordering::Relaxed);
+        }
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Cores {
@@ -42,13 +69,13 @@ impl Cores {
         let mut cores = Self {
             watches: Vec::new(),
             threads: Vec::new(),
-            running: Arc::new(AtomicUsize::new(0)),
+            state: Arc::default(),
             is_stopped: AtomicBool::new(false),
         };
         for (number, devices) in devices.cores.into_iter().enumerate() {
             let (conf, monitor) = (conf.clone(), Arc::clone(monitor));
             let (ready, is_ready) = channel();
-            let running = Arc::clone(&cores.running);
+            let running = Running::begin(&cores.state);
             let cpu = devices.cpu;
             let body = move || {
                 let (core, handle) = match build(&conf, devices, &monitor, number) {
@@ -58,14 +85,16 @@ impl Cores {
                         return false;
                     }
                 };
-                running.fetch_add(1, Ordering::Relaxed);
                 let _ = ready.send(Ok(handle));
                 let (_, outcome) = core.run();
-                running.fetch_sub(1, Ordering::Relaxed);
-                outcome.inspect_err(|error| tell(format_args!("mos: {error}"))).is_ok()
+                if let Err(error) = &outcome {
+                    tell(format_args!("mos: {error}"));
+                    running.0.has_failed.store(true, Ordering::Relaxed);
+                }
+                outcome.is_ok()
             };
             let thread = thread::Builder::new().name(format!("core-{cpu}")).spawn(body);
-            cores.threads.push(thread.context("the system has no thread for another core")?);
+            cores.threads.push((cpu, thread.context("the system has no thread for another core")?));
             let handle = is_ready.recv().context("a core could not be built")??;
             cores.watches.push(Watch { cpu, handle });
         }
@@ -82,9 +111,10 @@ impl Cores {
         self.watches.clone()
     }
 
-    /// Whether none runs any more.
+    /// Whether none runs any more, or one has failed: the frames that were its to serve would be lost, so the others are not to go on
+    /// alone.
     pub(crate) fn are_done(&self) -> bool {
-        self.running.load(Ordering::Relaxed) == 0
+        self.state.running.load(Ordering::Relaxed) == 0 || self.state.has_failed.load(Ordering::Relaxed)
     }
 
     /// All stop after their round, and end their flows.
@@ -98,9 +128,12 @@ impl Cores {
 
     /// Waits for all of them. False if one had to stop before it was told to.
     pub(crate) fn join(self) -> bool {
-        let results = self.threads.into_iter().map(|thread| match thread.join() {
-            Ok(went_well) => went_well,
-            Err(panic) => std::panic::resume_unwind(panic),
+        let results = self.threads.into_iter().map(|(cpu, thread)| {
+            thread.join().unwrap_or_else(|_| {
+                // What it was is on standard error already. What the other cores have found is still to be written.
+                tell(format_args!("mos: core {cpu} is broken: its flows have no end"));
+                false
+            })
         });
         results.fold(true, |all, one| all & one)
     }

@@ -57,10 +57,10 @@ fn check(conf: &MosConf) -> Result<(), Diagnostics> {
     let all = conf.core_mask();
     let captures = devices.iter().filter(|device| device.name.is_capture()).count();
     for device in devices {
-        if device.core_mask != all {
+        if let Some(first) = devices.first().filter(|first| first.core_mask != device.core_mask) {
             let what = format!(
-                "`{}` has the cores {:#x}, other devices have {all:#x}: all devices need the same ones",
-                device.name, device.core_mask
+                "`{}` has the cores {:#x}, `{}` has {:#x}: all devices need the same ones",
+                device.name, device.core_mask, first.name, first.core_mask
             );
             return Err(conf.fault(device.place, what));
         }

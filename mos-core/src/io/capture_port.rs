@@ -130,7 +130,7 @@ impl Port for CapturePort {
             }
             Err(error) => {
                 self.counters.transmit_drops.refused += 1;
-                self.failed = Some(error);
+                self.failed.get_or_insert(error);
             }
         }
         Ok(())
@@ -140,9 +140,13 @@ impl Port for CapturePort {
         if let Some(writer) = &mut self.writer
             && let Err(error) = writer.flush()
         {
-            log::error!("{error}");
-            self.failed = Some(error);
+            self.failed.get_or_insert(error);
         }
+    }
+
+    fn finish(&mut self) -> Result<(), DeviceError> {
+        self.flush();
+        self.failed.take().map_or(Ok(()), Err)
     }
 
     fn counters(&mut self) -> PortCounters {

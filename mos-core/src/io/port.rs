@@ -150,6 +150,16 @@ pub trait Port: Send {
     /// Sends what was appended.
     fn flush(&mut self);
 
+    /// Nothing will be sent any more: what was appended is sent, and written for good.
+    ///
+    /// # Errors
+    ///
+    /// What has gone wrong with writing, if no other call has said it.
+    fn finish(&mut self) -> Result<(), DeviceError> {
+        self.flush();
+        Ok(())
+    }
+
     /// What became of frames so far.
     fn counters(&mut self) -> PortCounters;
 
@@ -172,6 +182,10 @@ impl<P: Port + ?Sized> Port for Box<P> {
 
     fn flush(&mut self) {
         (**self).flush();
+    }
+
+    fn finish(&mut self) -> Result<(), DeviceError> {
+        (**self).finish()
     }
 
     fn counters(&mut self) -> PortCounters {

@@ -44,7 +44,7 @@ pub struct NetConfig {
     /// Ports that have an interface, by number. Bridged ports do without: then frames of any length go out of them, and
     /// nobody there is answered.
     pub interfaces: Vec<(u16, Interface)>,
-    /// Pairs of ports: what comes in at one goes out of the other. A port is in one pair at most. What comes in at a port
+    /// Pairs of ports: what comes in at one goes out of the other. A port is in one pair at most, perhaps with itself. What comes in at a port
     /// without a pair is routed.
     pub pairs: Vec<(u16, u16)>,
     /// Routes, besides those to the links of the interfaces. Of equal prefixes these count.
@@ -90,7 +90,7 @@ pub enum NetConfigError {
         /// The port.
         port: u16,
     },
-    /// A port is in two pairs, or paired with itself.
+    /// A port is in two pairs.
     #[error("port {port} is paired twice")]
     PairedTwice {
         /// The port.
@@ -154,7 +154,7 @@ impl NetConfig {
         for (index, &(a, b)) in self.pairs.iter().enumerate() {
             let earlier = self.pairs.iter().take(index);
             let mut taken = earlier.flat_map(|&(a, b)| [a, b]).filter(|&port| port == a || port == b);
-            if let Some(port) = taken.next().or((a == b).then_some(a)) {
+            if let Some(port) = taken.next() {
                 return Err(NetConfigError::PairedTwice { port });
             }
         }
@@ -202,7 +202,9 @@ mod tests {
             check(NetConfig { interfaces: vec![(1, a.clone()), (1, a.clone())], ..NetConfig::default() }),
             NetConfigError::TwoInterfaces { port: 1 }
         );
-        for (pairs, port) in [(vec![(0, 1), (2, 1)], 1), (vec![(3, 3)], 3)] {
+        let itself = NetConfig { pairs: vec![(3, 3)], ..NetConfig::default() };
+        assert_eq!(itself.check(), Ok(()));
+        for (pairs, port) in [(vec![(0, 1), (2, 1)], 1), (vec![(3, 3), (3, 4)], 3)] {
             let pairs = NetConfig { pairs, ..NetConfig::default() };
             assert_eq!(check(pairs), NetConfigError::PairedTwice { port });
         }

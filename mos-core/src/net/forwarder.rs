@@ -171,6 +171,12 @@ impl Forwarder {
         }
     }
 
+    /// The interface of a port was removed, and there is another one now: it has this hardware address and takes packets of so
+    /// many bytes. It has the IP addresses of the one before. A port that had no interface still has none.
+    pub fn replace_interface(&mut self, port: u16, mac: MacAddr, mtu: u32) {
+        self.ports.replace(port, mac, mtu);
+    }
+
     /// Whether what is asked of this address, one of our own, is answered here.
     pub(super) fn speaks_for(&self, address: IpAddr) -> bool {
         !self.silent.contains(&address)

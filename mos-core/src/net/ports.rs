@@ -51,6 +51,13 @@ impl Ports {
         ports
     }
 
+    /// Another interface with the same addresses.
+    pub(super) fn replace(&mut self, port: u16, mac: MacAddr, mtu: u32) {
+        if let Some(Some(interface)) = self.interfaces.get_mut(usize::from(port)) {
+            (interface.mac, interface.mtu) = (mac, mtu);
+        }
+    }
+
     /// The port that frames from this one go to, if it is in a pair.
     #[inline]
     pub(super) fn pair(&self, port: u16) -> Option<u16> {

@@ -9,11 +9,13 @@
 //! | `core` | one core: its ports, its worker, its rounds |
 //! | `mailbox` | what is asked of a core from outside |
 //! | `clock` | the time that a core goes by |
+//! | `returning` | frames that leave by the port at which they arrived |
 //! | `worker` | the worker, as the loop sees it |
 
 mod clock;
 mod core;
 mod mailbox;
+mod returning;
 #[cfg(test)]
 mod tests;
 mod worker;

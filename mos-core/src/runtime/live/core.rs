@@ -1,16 +1,19 @@
 //! One core: its ports, its worker, its forwarder, and the rounds in which it serves them.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 
-use super::clock::Clock;
+use super::clock::{Clock, RunningClock};
 use super::mailbox::{Handle, Mailbox, mailbox};
+use super::returning::Returning;
 use super::worker::LiveWorker;
 use crate::io::{Arrival, DeviceError, Port, wait};
-use crate::net::{self, Departure, Forwarder, Next};
-use crate::packet::{Burst, FrameMeta, Offload};
+use crate::net::{self, Departure, Forwarder, MacAddr, Next};
+use crate::packet::{Burst, FrameMeta, MAX_BURST, Offload};
 use crate::time::Timestamp;
 
 /// Rounds without a frame before the core sleeps: to fall asleep and wake up costs more than a few looks at the rings.
@@ -19,11 +22,14 @@ const ROUNDS_AWAKE: u32 = 32;
 /// The longest sleep when everything that can wake the core is waited on.
 const LONG_SLEEP: Duration = Duration::from_millis(500);
 
-/// The longest sleep while a link is down: the port has to be asked whether it is back.
+/// The longest sleep while a link is down, or nothing wakes the core for a port: it has to be asked whether it is back.
 const SHORT_SLEEP: Duration = Duration::from_millis(20);
 
 /// The most frames of a burst that other cores are told of: strangers must not make them do nothing else.
 const NEWS_PER_BURST: usize = 4;
+
+/// Rounds for what has arrived before the core was told to stop: as many as the rings of its ports take at the usual size.
+const LAST_ROUNDS: usize = 256;
 
 /// Why a core has stopped before it was told to.
 #[derive(Debug, Error)]
@@ -43,12 +49,16 @@ pub struct LiveCore<W> {
     /// By number. One is away while frames are received from it.
     ports: Vec<Option<Box<dyn Port>>>,
     forwarder: Forwarder,
-    clock: Clock,
+    clock: RunningClock,
+    /// Each port's interface, as the forwarder knows it, by its index in the system.
+    interfaces: Vec<u32>,
     mailbox: Mailbox<Self>,
     /// The other cores: they learn from what this one is told of neighbours.
     siblings: Vec<Handle<Self>>,
     /// Frames that leave by the port at which they arrived, which is away.
-    returning: Vec<(Vec<u8>, Offload)>,
+    returning: Returning,
+    /// The frames of a burst with the core's time.
+    restamped: Vec<FrameMeta>,
     /// The latest time that was told.
     now: Timestamp,
     is_stopped: bool,
@@ -83,10 +93,20 @@ impl<W: LiveWorker> LiveCore<W> {
         clock: Clock,
     ) -> std::io::Result<(Self, Handle<Self>)> {
         let (handle, mailbox) = mailbox()?;
-        let ports = ports.into_iter().map(Some).collect();
-        let (returning, now) = (Vec::new(), Timestamp::ZERO);
-        let siblings = Vec::new();
-        Ok((Self { worker, ports, forwarder, clock, mailbox, siblings, returning, now, is_stopped: false }, handle))
+        let core = Self {
+            worker,
+            interfaces: ports.iter().map(|port| port.info().index).collect(),
+            ports: ports.into_iter().map(Some).collect(),
+            forwarder,
+            clock: clock.start(),
+            mailbox,
+            siblings: Vec::new(),
+            returning: Returning::default(),
+            restamped: Vec::with_capacity(MAX_BURST),
+            now: Timestamp::ZERO,
+            is_stopped: false,
+        };
+        Ok((core, handle))
     }
 
     /// Says who the other cores of the same ports are: an answer to one core's question about a neighbour may reach another core.
@@ -121,33 +141,49 @@ impl<W: LiveWorker> LiveCore<W> {
     ///
     /// What has stopped it before that. The flows have ended all the same.
     pub fn run(mut self) -> (W, Result<(), LiveError>) {
-        let mut idle = 0;
-        let outcome = loop {
-            while let Some(request) = self.mailbox.next() {
-                request(&mut self);
-            }
-            if self.is_stopped {
-                break Ok(());
-            }
-            let round = match self.round() {
-                Ok(round) => round,
-                Err(error) => break Err(error.into()),
-            };
-            if round.ended == self.ports.len() {
-                break Ok(());
-            }
-            idle = if round.frames { 0 } else { idle + 1 };
-            if idle > ROUNDS_AWAKE
-                && let Err(error) = self.sleep(round)
-            {
-                break Err(LiveError::Wait(error));
-            }
-        };
+        let mut outcome = self.serve();
         self.worker.advance(self.now);
         self.worker.shutdown();
         self.send_all();
         self.flush();
+        for port in self.ports.iter_mut().flatten() {
+            let finished = port.finish().map_err(LiveError::from);
+            outcome = outcome.and(finished);
+        }
         (self.worker, outcome)
+    }
+
+    fn serve(&mut self) -> Result<(), LiveError> {
+        let mut idle = 0;
+        loop {
+            while let Some(request) = self.mailbox.next() {
+                request(self);
+            }
+            if self.is_stopped {
+                break self.finish_rounds();
+            }
+            let round = self.round()?;
+            if round.ended == self.ports.len() {
+                break Ok(());
+            }
+            idle = if round.frames { 0 } else { idle + 1 };
+            if idle > ROUNDS_AWAKE {
+                self.sleep(round).map_err(LiveError::Wait)?;
+            }
+        }
+    }
+
+    /// What has arrived already is served, but what goes on arriving does not keep the core from stopping. A core that replays captures
+    /// just stops.
+    fn finish_rounds(&mut self) -> Result<(), LiveError> {
+        if self.clock.now().is_some() {
+            for _ in 0..LAST_ROUNDS {
+                if !self.round()?.frames {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Each port once, then time.
@@ -178,13 +214,32 @@ impl<W: LiveWorker> LiveCore<W> {
     /// A burst of one port, through the worker and on.
     fn receive(&mut self, number: usize) -> Result<Arrival, DeviceError> {
         let Some(mut port) = self.ports[number].take() else { return Ok(Arrival::End) };
-        let arrival = port.receive(&mut |burst| self.pass(burst));
-        for (frame, offload) in self.returning.drain(..) {
-            // What cannot be sent is counted by the port.
-            let _ = port.transmit(&frame, offload);
+        let arrival = port.receive(&mut |burst| self.arrived(burst));
+        self.returning.send(port.as_mut());
+        if port.info().index != self.interfaces[number] {
+            // Another one with the same name.
+            let info = port.info();
+            self.interfaces[number] = info.index;
+            self.forwarder.replace_interface(number as u16, MacAddr(info.mac), info.mtu as u32);
         }
         self.ports[number] = Some(port);
         arrival
+    }
+
+    /// A burst that has just arrived: its frames' times become those of the core, if they are not.
+    fn arrived(&mut self, burst: &mut Burst<'_>) {
+        let Some((now, shift)) = self.clock.now().and_then(|now| Some((now, self.clock.shift()?))) else {
+            return self.pass(burst);
+        };
+        let mut frames = std::mem::take(&mut self.restamped);
+        frames.clear();
+        frames.extend(burst.frames.iter().map(|meta| {
+            let time = meta.timestamp.as_nanos().saturating_add_signed(shift);
+            // The system's clock may have been set after the frame arrived.
+            FrameMeta { timestamp: Timestamp::from_nanos(time).min(now), ..*meta }
+        }));
+        self.pass(&mut Burst { memory: burst.memory, frames: &frames, upcoming: &[] });
+        self.restamped = frames;
     }
 
     /// A burst through the worker, and what is let pass to where it goes.
@@ -213,10 +268,11 @@ impl<W: LiveWorker> LiveCore<W> {
         let is_news = |meta: &&FrameMeta| net::tells_of_neighbors(&burst.memory[meta.range()], meta.link);
         for meta in burst.frames.iter().filter(is_news).take(NEWS_PER_BURST) {
             let arrival = net::Arrival { port: meta.port, link: meta.link, offload: meta.offload };
+            let (frame, now): (Arc<[u8]>, _) = (burst.memory[meta.range()].into(), self.now);
             for sibling in &self.siblings {
-                let (frame, now) = (burst.memory[meta.range()].to_vec(), self.now);
-                // One that has stopped needs no news.
-                let _ = sibling.tell(move |core| core.forwarder.overhear(&frame, arrival, now));
+                let frame = Arc::clone(&frame);
+                // One that has stopped needs no news, and one that has no time for them will ask by itself.
+                let _ = sibling.offer(move |core| core.forwarder.overhear(&frame, arrival, now));
             }
         }
     }
@@ -240,15 +296,14 @@ impl<W: LiveWorker> LiveCore<W> {
 
     /// Until a frame arrives, somebody rings, or something is due.
     fn sleep(&mut self, round: Round) -> std::io::Result<()> {
-        let longest = if round.down { SHORT_SLEEP } else { LONG_SLEEP };
-        let due = [self.worker.poll_timeout(), self.forwarder.poll_timeout()].into_iter().flatten().min();
-        let until = match (due, self.clock) {
-            // Rounded up: to wake up before it is due is to wake up twice.
-            (Some(due), Clock::System) => due.saturating_since(self.now) + Duration::from_millis(1),
-            _ => longest,
-        };
-        let mut fds: Vec<BorrowedFd<'_>> = vec![self.mailbox.bell()];
+        let mut fds: SmallVec<[BorrowedFd<'_>; 8]> = SmallVec::new();
+        fds.push(self.mailbox.bell());
         fds.extend(self.ports.iter().flatten().filter_map(|port| port.poll_fd()));
+        let is_deaf = round.down || fds.len() <= self.ports.len() - round.ended;
+        let longest = if is_deaf { SHORT_SLEEP } else { LONG_SLEEP };
+        let due = [self.worker.poll_timeout(), self.forwarder.poll_timeout()].into_iter().flatten().min();
+        // Rounded up: to wake up before it is due is to wake up twice.
+        let until = due.map_or(longest, |due| due.saturating_since(self.now) + Duration::from_millis(1));
         wait(&fds, longest.min(until))?;
         drop(fds);
         self.mailbox.hush();
@@ -257,17 +312,11 @@ impl<W: LiveWorker> LiveCore<W> {
 }
 
 /// Sends a frame by a port. One that is away is the one at which it arrived.
-fn transmit(
-    ports: &mut [Option<Box<dyn Port>>],
-    returning: &mut Vec<(Vec<u8>, Offload)>,
-    out: u16,
-    frame: &[u8],
-    offload: Offload,
-) {
+fn transmit(ports: &mut [Option<Box<dyn Port>>], returning: &mut Returning, out: u16, frame: &[u8], offload: Offload) {
     match ports.get_mut(usize::from(out)) {
         // What cannot be sent is counted by the port.
         Some(Some(port)) => _ = port.transmit(frame, offload),
-        Some(None) => returning.push((frame.to_vec(), offload)),
+        Some(None) => returning.push(frame, offload),
         None => log::debug!("a frame for port {out}, which does not exist"),
     }
 }
