@@ -16,8 +16,10 @@ use crate::net::{self, Departure, Forwarder, MacAddr, Next};
 use crate::packet::{Burst, FrameMeta, MAX_BURST, Offload};
 use crate::time::Timestamp;
 
-/// Rounds without a frame before the core sleeps: to fall asleep and wake up costs more than a few looks at the rings.
-const ROUNDS_AWAKE: u32 = 32;
+/// Rounds without a frame before the core sleeps. To fall asleep and wake up costs little against what the system does with each frame,
+/// and whoever it wakes up for the frame that was just sent may need this processor: with 32 rounds, datagrams passed at two thirds
+/// of the rate, and took twice as long.
+const ROUNDS_AWAKE: u32 = 1;
 
 /// The longest sleep when everything that can wake the core is waited on.
 const LONG_SLEEP: Duration = Duration::from_millis(500);
