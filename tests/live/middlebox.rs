@@ -95,8 +95,20 @@ impl Middlebox {
 
     /// The same with a folder that has files in it.
     pub(super) fn start_in(net: &Net, folder: Folder, conf: &str, arguments: &str) -> Self {
+        let stdout = File::create(folder.path("out0")).unwrap();
+        Self::start_to(net, folder, conf, arguments, stdout.into())
+    }
+
+    /// The same with a pipe for standard output that nobody reads.
+    pub(super) fn start_unread(net: &Net, conf: &str, arguments: &str) -> Self {
+        let folder = Folder::new();
+        folder.write("out0", "");
+        Self::start_to(net, folder, conf, arguments, Stdio::piped())
+    }
+
+    fn start_to(net: &Net, folder: Folder, conf: &str, arguments: &str, stdout: Stdio) -> Self {
         folder.write("mos.conf", conf);
-        let child = spawn(net, &folder, arguments, 0);
+        let child = spawn(net, &folder, arguments, 0, stdout);
         let mut middlebox = Self { child, folder, run: 0 };
         middlebox.wait_until_it_answers();
         middlebox
@@ -105,7 +117,8 @@ impl Middlebox {
     /// Starts it once more, in the same folder, when it is gone.
     pub(super) fn restart(&mut self, net: &Net, arguments: &str) {
         self.run += 1;
-        self.child = spawn(net, &self.folder, arguments, self.run);
+        let stdout = File::create(self.folder.path(&format!("out{}", self.run))).unwrap();
+        self.child = spawn(net, &self.folder, arguments, self.run, stdout.into());
         self.wait_until_it_answers();
     }
 
@@ -192,6 +205,10 @@ impl Middlebox {
         Duration::from_millis(ticks * 10)
     }
 
+    pub(super) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Has it stop by this signal, and waits for its end.
     pub(super) fn stop_by(&mut self, signal: Signal) -> Done {
         self.signal(signal);
@@ -235,12 +252,12 @@ fn arguments(folder: &Path, arguments: &str) -> Vec<String> {
 }
 
 /// Starts `mos run` in the middlebox's namespace: a process has the namespace of the thread that starts it.
-fn spawn(net: &Net, folder: &Folder, words: &str, run: u32) -> Child {
+fn spawn(net: &Net, folder: &Folder, words: &str, run: u32, stdout: Stdio) -> Child {
     let mut command = Command::new(MOS);
     command.args(["--log", "info", "run"]).args(arguments(&folder.0, words));
     command.arg("-f").arg(folder.path("mos.conf")).arg("--socket").arg(folder.path("sock"));
     command.stdin(Stdio::null());
-    command.stdout(File::create(folder.path(&format!("out{run}"))).unwrap());
+    command.stdout(stdout);
     command.stderr(File::create(folder.path(&format!("err{run}"))).unwrap());
     net.run("m", move || command.spawn().unwrap())
 }

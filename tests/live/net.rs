@@ -42,6 +42,8 @@ impl Net {
             net.pair(host, there, here);
             net.address_link(host, here, there, number);
         }
+        // Or the kernel would say as well that it knows no way, although it does not forward.
+        net.ip("m", "-6 route add blackhole default");
         net.ip("b", "link set lo up");
         net.ip("b", "addr add 10.77.3.2/32 dev lo");
         Some(net)

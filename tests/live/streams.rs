@@ -93,8 +93,13 @@ pub(super) fn exchange(client: &TcpStream, server: &TcpStream, bytes: usize) -> 
     Sent { client: client.local_addr().unwrap(), to_server, to_client }
 }
 
-/// One byte there and one back, `count` times; how long each took, the shortest first.
-pub(super) fn ping_pong(mut client: &TcpStream, mut server: &TcpStream, count: usize) -> Vec<Duration> {
+/// One byte there and one back, `count` times, each after a pause; how long each took, the shortest first.
+pub(super) fn ping_pong(
+    mut client: &TcpStream,
+    mut server: &TcpStream,
+    count: usize,
+    pause: Duration,
+) -> Vec<Duration> {
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let mut times: Vec<Duration> = std::thread::scope(|scope| {
@@ -106,6 +111,7 @@ pub(super) fn ping_pong(mut client: &TcpStream, mut server: &TcpStream, count: u
             }
         });
         let once = |number: usize| {
+            std::thread::sleep(pause);
             let (start, mut byte) = (Instant::now(), [number as u8]);
             client.write_all(&byte).unwrap();
             client.read_exact(&mut byte).unwrap();

@@ -156,3 +156,33 @@ fn build(
     let forwarder = Forwarder::new(net)?;
     LiveCore::new(CoreWorker { core, socket }, ports, forwarder, clock).context("no way to reach the core")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_that_panics_is_noticed() {
+        let state = Arc::<State>::default();
+        let (well, broken) = (Running::begin(&state), Running::begin(&state));
+        let cores = |threads| Cores {
+            watches: Vec::new(),
+            threads,
+            state: Arc::clone(&state),
+            is_stopped: AtomicBool::new(false),
+        };
+        assert!(!cores(Vec::new()).are_done());
+        let panics = thread::spawn(move || {
+            let _running = broken;
+            // Without a word on standard error.
+            std::panic::resume_unwind(Box::new(()))
+        });
+        while !panics.is_finished() {
+            thread::yield_now();
+        }
+        // Though the other one runs.
+        assert!(cores(Vec::new()).are_done());
+        drop(well);
+        assert!(!cores(vec![(0, panics)]).join());
+    }
+}

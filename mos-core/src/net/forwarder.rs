@@ -172,9 +172,11 @@ impl Forwarder {
     }
 
     /// The interface of a port was removed, and there is another one now: it has this hardware address and takes packets of so
-    /// many bytes. It has the IP addresses of the one before. A port that had no interface still has none.
+    /// many bytes. It has the IP addresses of the one before; its neighbours are to be found anew. A port that had no interface still
+    /// has none.
     pub fn replace_interface(&mut self, port: u16, mac: MacAddr, mtu: u32) {
         self.ports.replace(port, mac, mtu);
+        self.neighbors.forget(port);
     }
 
     /// Whether what is asked of this address, one of our own, is answered here.

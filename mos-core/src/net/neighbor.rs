@@ -13,6 +13,7 @@
 mod tests;
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -214,6 +215,16 @@ impl Neighbors {
     pub(super) fn mac(&self, key: NeighborKey) -> Option<MacAddr> {
         let neighbor = self.table.find(self.hash(key), |neighbor| neighbor.key == key)?;
         (!matches!(neighbor.state, State::Incomplete(_))).then_some(neighbor.mac)
+    }
+
+    /// Forgets the hardware addresses of all neighbours at a port. Those that are being asked for are still wanted.
+    pub(super) fn forget(&mut self, port: u16) {
+        let is_known = |neighbor: &&Neighbor| !matches!(neighbor.state, State::Incomplete(_));
+        let known = self.table.iter().filter(is_known).map(|neighbor| neighbor.key);
+        let keys: Vec<NeighborKey> = known.filter(|key| key.port == port).collect();
+        for key in keys {
+            self.remove(key);
+        }
     }
 
     /// The next neighbour whose time has come.

@@ -46,6 +46,12 @@ pub(super) struct RunningClock {
 }
 
 impl RunningClock {
+    /// One that is so far ahead of the system's.
+    #[cfg(test)]
+    pub(super) fn ahead(by: std::time::Duration) -> Self {
+        Self { even: Some(Even::new(system() + by, Instant::now())) }
+    }
+
     /// The time, if frames are not all that tells it.
     pub(super) fn now(&mut self) -> Option<Timestamp> {
         let even = self.even.as_mut()?;

@@ -31,7 +31,7 @@ const SHORT_SLEEP: Duration = Duration::from_millis(20);
 const NEWS_PER_BURST: usize = 4;
 
 /// Rounds for what has arrived before the core was told to stop: as many as the rings of its ports take at the usual size.
-const LAST_ROUNDS: usize = 256;
+pub(super) const LAST_ROUNDS: usize = 256;
 
 /// Why a core has stopped before it was told to.
 #[derive(Debug, Error)]
@@ -114,6 +114,11 @@ impl<W: LiveWorker> LiveCore<W> {
     /// Says who the other cores of the same ports are: an answer to one core's question about a neighbour may reach another core.
     pub fn set_siblings(&mut self, siblings: Vec<Handle<Self>>) {
         self.siblings = siblings;
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_clock(&mut self, clock: RunningClock) {
+        self.clock = clock;
     }
 
     /// The worker.
