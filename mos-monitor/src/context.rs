@@ -204,6 +204,12 @@ impl<S> PacketEventCx<'_, S> {
         self.cx.drop_packet()
     }
 
+    /// Whether the packet was made whole from fragments, which have gone their way: it can be neither changed nor dropped.
+    #[must_use]
+    pub fn came_in_fragments(&self) -> bool {
+        self.cx.came_in_fragments()
+    }
+
     /// Lets `edit` change the frame in place, whatever it is; checksums are its concern. It is decoded again then: monitors and
     /// flows that come next see what was made of it.
     ///

@@ -91,6 +91,12 @@ impl PacketCx<'_> {
         self.index != WHOLE
     }
 
+    /// Whether the packet was made whole from fragments, which have gone their way: it can be neither changed nor dropped.
+    #[must_use]
+    pub fn came_in_fragments(&self) -> bool {
+        self.index == WHOLE
+    }
+
     /// Lets `edit` change the frame in place; checksums are its concern. Whoever comes next, monitors and flows alike, finds the
     /// packet that the frame holds then.
     ///
