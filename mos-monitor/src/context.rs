@@ -1,11 +1,13 @@
 //! What callbacks are given. Each place has a type of its own, with what can be done there.
 
 use mos_core::event::{EndReason, ErrorReason};
-use mos_core::stack::{Chunk, PacketCx, PacketView};
+use mos_core::stack::{AlterError, Chunk, PacketCx, PacketView};
 use mos_core::time::Timestamp;
+use mos_core::wire::Packet;
 
 use crate::conn::Conn;
 use crate::control::Control;
+use crate::edit::Rewriting;
 use crate::event::{Forest, UserEvent};
 use crate::handler::{AtData, AtEnd, AtError, AtFilter, AtRcv, AtSnd, AtTimer};
 use crate::packet::LastPacket;
@@ -166,6 +168,17 @@ pub type OrphanCx<'a, S> = PacketEventCx<'a, S>;
 /// An IP packet, before the stack looks at it.
 pub type RawCx<'a, S> = PacketEventCx<'a, S>;
 
+/// A packet that goes on although no flow sees it.
+pub type UnseenCx<'a, S> = PacketEventCx<'a, S>;
+
+impl<'a, S> PacketEventCx<'a, S> {
+    /// Changes header fields of the packet: monitors and flows that come next see what was made of it. Ports are there in TCP
+    /// and UDP, addresses in any IP packet that is no fragment.
+    pub fn rewrite(&mut self) -> Rewriting<'_, 'a> {
+        Rewriting::of_packet(&mut self.cx)
+    }
+}
+
 impl<S> PacketEventCx<'_, S> {
     /// The packet.
     #[must_use]
@@ -189,6 +202,22 @@ impl<S> PacketEventCx<'_, S> {
     /// are forwarded one by one.
     pub fn drop_packet(&mut self) -> bool {
         self.cx.drop_packet()
+    }
+
+    /// Whether the packet was made whole from fragments, which have gone their way: it can be neither changed nor dropped.
+    #[must_use]
+    pub fn came_in_fragments(&self) -> bool {
+        self.cx.came_in_fragments()
+    }
+
+    /// Lets `edit` change the frame in place, whatever it is; checksums are its concern. It is decoded again then: monitors and
+    /// flows that come next see what was made of it.
+    ///
+    /// # Errors
+    ///
+    /// [`AlterError::Fragmented`] if the packet was made whole from fragments, which have gone their way.
+    pub fn edit_frame<R>(&mut self, edit: impl FnOnce(&mut [u8], &Packet) -> R) -> Result<R, AlterError> {
+        self.cx.edit_frame(edit)
     }
 
     /// In a filter: raises an event as [`FilterCx::raise`] does.

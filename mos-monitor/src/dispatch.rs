@@ -269,18 +269,21 @@ impl Monitors {
         }
     }
 
-    /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices.
+    /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices. `None`:
+    /// one of them has refused it for all.
     #[cold]
-    fn choose(&mut self, cx: &PacketCx<'_>) -> u16 {
+    fn choose(&mut self, cx: &PacketCx<'_>) -> Option<u16> {
         let mut monitors = 0;
         for member in self.creation.iter().filter(|member| self.choosy & 1 << member.index != 0) {
-            if let Some(open) = &mut self.streams[usize::from(member.index)]
-                && self.control.run(|_| open.monitor.accepts(&cx.packet())) == Some(true)
-            {
+            let Some(open) = &mut self.streams[usize::from(member.index)] else { continue };
+            if self.control.run(|_| open.monitor.refuses(&cx.packet())) == Some(true) {
+                return None;
+            }
+            if self.control.run(|_| open.monitor.accepts(&cx.packet())) == Some(true) {
                 monitors |= 1 << member.index;
             }
         }
-        monitors
+        Some(monitors)
     }
 
     /// Time has come to `now`, by a clock, and is about to move on to `until`.
@@ -329,7 +332,7 @@ impl Observer for Monitors {
     fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
         let mut monitors = self.always;
         if self.choosy != 0 {
-            monitors |= self.choose(cx);
+            monitors |= self.choose(cx)?;
         }
         if monitors == 0 {
             return None;
@@ -374,6 +377,20 @@ impl Observer for Monitors {
                 if !self.control.is_idle() {
                     self.apply(&mut cx.attachments());
                 }
+            }
+        }
+    }
+
+    fn on_unseen(&mut self, cx: &mut PacketCx<'_>) {
+        self.control.now = cx.now();
+        for member in self.creation.clone() {
+            let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
+            else {
+                continue;
+            };
+            self.control.run(|control| open.monitor.unseen(cx.reborrow(), control));
+            if !self.control.is_idle() {
+                self.apply(&mut cx.attachments());
             }
         }
     }

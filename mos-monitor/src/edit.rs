@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mos_core::stack::{AlterError, FlowCx};
+use mos_core::stack::{AlterError, FlowCx, PacketCx};
 use mos_core::wire::edit::{Checksums, Layer};
 use mos_core::wire::{Rewrite, SeqNum};
 
@@ -10,13 +10,25 @@ use mos_core::wire::{Rewrite, SeqNum};
 #[derive(Debug)]
 #[must_use = "nothing is changed without `apply`"]
 pub struct Rewriting<'a, 'b> {
-    cx: &'a mut FlowCx<'b>,
+    packet: At<'a, 'b>,
     fields: Rewrite,
+}
+
+/// Where the packet is at hand.
+#[derive(Debug)]
+enum At<'a, 'b> {
+    Flow(&'a mut FlowCx<'b>),
+    Packet(&'a mut PacketCx<'b>),
 }
 
 impl<'a, 'b> Rewriting<'a, 'b> {
     pub(crate) fn new(cx: &'a mut FlowCx<'b>) -> Self {
-        Self { cx, fields: Rewrite::default() }
+        Self { packet: At::Flow(cx), fields: Rewrite::default() }
+    }
+
+    /// Of a packet without a flow.
+    pub(crate) fn of_packet(cx: &'a mut PacketCx<'b>) -> Self {
+        Self { packet: At::Packet(cx), fields: Rewrite::default() }
     }
 
     /// Source address and port.
@@ -79,7 +91,10 @@ impl<'a, 'b> Rewriting<'a, 'b> {
     ///
     /// See [`AlterError`]; nothing has changed then.
     pub fn apply(self) -> Result<(), AlterError> {
-        self.cx.rewrite(&self.fields)
+        match self.packet {
+            At::Flow(cx) => cx.rewrite(&self.fields),
+            At::Packet(cx) => cx.rewrite(&self.fields),
+        }
     }
 }
 

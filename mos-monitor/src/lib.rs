@@ -52,6 +52,7 @@ mod timer;
 pub use conn::{Conn, WithPacket};
 pub use context::{
     CoreTimerCx, DataCx, EndCx, ErrorCx, FilterCx, OrphanCx, PacketEventCx, RaiseError, RawCx, RcvCx, SndCx, TimerCx,
+    UnseenCx,
 };
 pub use control::{Control, MAX_COMMANDS, SocketKind};
 pub use core::Core;

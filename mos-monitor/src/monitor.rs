@@ -12,7 +12,9 @@ use mos_core::reassembly::OverlapPolicy;
 use mos_core::stack::{FlowCx, PacketView};
 
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx};
+use crate::context::{
+    CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx, UnseenCx,
+};
 use crate::control::{Control, check_place};
 use crate::event::{EventId, FilterKey, Forest, UserEvent};
 use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
@@ -33,6 +35,7 @@ type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
 type EventFilter<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control, &mut Defined) -> bool>;
 type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
 type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
+type OnUnseen<S> = Box<dyn FnMut(&mut UnseenCx<'_, S>)>;
 
 /// A number that no other monitor of the process has.
 pub(crate) fn next_owner() -> u64 {
@@ -59,6 +62,8 @@ pub struct Monitor<S = (), F = ()> {
     core_timer: Vec<OnCoreTimer<S>>,
     timers: Vec<(Timer, u32)>,
     accept: Option<Accept>,
+    refuse: Option<Accept>,
+    on_unseen: Option<OnUnseen<S>>,
     on_end: Option<OnEnd<S, F>>,
     orphan_filter: Option<Filter>,
     orphans: PacketHandlers<S>,
@@ -93,6 +98,8 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             core_timer: Vec::new(),
             timers: Vec::new(),
             accept: None,
+            refuse: None,
+            on_unseen: None,
             on_end: None,
             orphan_filter: None,
             orphans: PacketHandlers::new(Event::Orphan),
@@ -168,6 +175,14 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     #[must_use]
     pub fn accept(mut self, filter: impl FnMut(&PacketView<'_>) -> bool + 'static) -> Self {
         self.accept = Some(Box::new(filter));
+        self
+    }
+
+    /// A packet that `filter` matches begins no flow, for none of the core's monitors: it is an orphan, and can be dropped as one.
+    /// So what is not to pass takes no room in the flow table, and nobody finds a flow there that this monitor has not let in.
+    #[must_use]
+    pub fn refuse(mut self, filter: impl FnMut(&PacketView<'_>) -> bool + 'static) -> Self {
+        self.refuse = Some(Box::new(filter));
         self
     }
 
@@ -381,6 +396,14 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static,
     ) -> Self {
         self.orphans.register(event.into(), Box::new(callback));
+        self
+    }
+
+    /// A packet that goes on although no flow sees it, and that is no orphan: a part of a datagram, which is looked at when the whole
+    /// is there, or TCP with wrong checksums. For those that must let nothing pass as it is.
+    #[must_use]
+    pub fn on_unseen(mut self, callback: impl FnMut(&mut UnseenCx<'_, S>) + 'static) -> Self {
+        self.on_unseen = Some(Box::new(callback));
         self
     }
 

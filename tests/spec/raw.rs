@@ -128,3 +128,146 @@ fn d18_a_packet_with_a_broken_tcp_header_is_an_ip_packet() {
     assert_eq!((core.state::<u32>(raw), core.state::<u32>(stream)), (Some(&1), Some(&1)));
     finish(&mut core);
 }
+
+/// What a raw monitor makes of a packet is what everybody behind it sees: other raw monitors, and the flow that it belongs to then.
+#[test]
+fn d18_an_edited_packet_is_another_one() {
+    for burst in BURSTS {
+        let mut core = Core::new(Config::default());
+        let (inside, outside) =
+            ("10.9.9.9:999".parse().unwrap(), "192.0.2.9:9000".parse::<std::net::SocketAddr>().unwrap());
+        core.open_raw(RawMonitor::new("raw", ()).on_packet(move |cx| {
+            let packet = cx.packet();
+            match (packet.source() == inside, packet.destination() == outside) {
+                (true, _) => cx.rewrite().src(outside.ip(), outside.port()).apply().unwrap(),
+                (_, true) => cx.rewrite().dst(inside.ip(), inside.port()).apply().unwrap(),
+                _ => {}
+            }
+        }))
+        .unwrap();
+        let second = RawMonitor::new("second", Vec::new())
+            .on_packet(|cx: &mut mos_monitor::RawCx<'_, Vec<_>>| cx.state.push(cx.packet().source()));
+        let second = core.open_raw(second).unwrap();
+        let flows = Monitor::<Vec<_>, ()>::new("flows", Vec::new())
+            .on_snd(Event::ConnStart, |cx| cx.state.push(cx.conn.endpoint(Side::Client)));
+        let flows = core.open(flows).unwrap();
+        let server = "198.51.100.1:80".parse().unwrap();
+        let frames = Talk::between(inside, server, 5).whole(b"question", b"");
+        feed(&mut core, &mut batch(&frames), burst);
+        finish(&mut core);
+        assert_eq!(core.stats().flows, 1);
+        assert_eq!(*core.state::<Vec<std::net::SocketAddr>>(flows).unwrap(), [outside]);
+        let seen = core.state::<Vec<std::net::SocketAddr>>(second).unwrap();
+        assert!(seen.contains(&outside) && !seen.contains(&inside));
+    }
+}
+
+/// A packet can become one that is no TCP any more, and the other way around.
+#[test]
+fn d18_an_edited_packet_may_change_its_kind() {
+    for burst in BURSTS {
+        let mut core = Core::new(Config { checksum: mos_core::config::ChecksumMode::Trust, ..Config::default() });
+        let swap = RawMonitor::new("swap", ()).on_packet(|cx| {
+            cx.edit_frame(|frame, packet| {
+                let at = usize::from(packet.network) + 9;
+                frame[at] = if packet.protocol == 6 { 50 } else { 6 };
+            })
+            .unwrap();
+        });
+        core.open_raw(swap).unwrap();
+        let monitor = Monitor::<[u32; 2], ()>::new("counts", [0; 2])
+            .on_snd(Event::PktIn, |cx| cx.state[0] += 1)
+            .on_orphan(|cx| cx.state[1] += 1);
+        let socket = core.open(monitor).unwrap();
+        let mut frames = Vec::from(Talk::new(2).handshake());
+        frames.iter_mut().for_each(|frame| frame.bytes[9] = 50);
+        frames.extend(Talk::between("10.0.0.7:7".parse().unwrap(), "10.0.0.8:8".parse().unwrap(), 1).handshake());
+        feed(&mut core, &mut batch(&frames), burst);
+        assert_eq!(core.state::<[u32; 2]>(socket), Some(&[3, 3]));
+        finish(&mut core);
+    }
+}
+
+/// Orphans can be edited, one monitor after the other.
+#[test]
+fn d17_orphans_can_be_edited() {
+    let mut core = Core::new(Config::default());
+    for hops in [9, 7] {
+        let monitor = Monitor::<(), ()>::new("hops", ()).on_orphan(move |cx| {
+            let before = if hops == 9 { 64 } else { 9 };
+            assert_eq!(cx.last_packet().ip[8], before);
+            cx.rewrite().src([192, 0, 2, 77], 77).hop_limit(hops).apply().unwrap();
+        });
+        core.open(monitor).unwrap();
+    }
+    let bytes = udp(53, 54, b"query");
+    let frame = Frame { wire_len: bytes.len() as u32, bytes, time: Talk::new(1).time, link: LinkType::RawIp };
+    let mut batch = batch(&[frame]);
+    let mut burst = batch.burst(0..1);
+    core.process(&mut burst);
+    let out = core.stack().forwarded(0, &burst).unwrap().to_vec();
+    assert_eq!((&out[12..16], &out[20..24], out[8]), (&[192, 0, 2, 77][..], &[0, 77, 0, 54][..], 7));
+    assert!(mos_core::wire::checksum::ipv4_header_ok(&out));
+    finish(&mut core);
+}
+
+/// What goes on without a flow and is no orphan can be dropped all the same: fragments, and TCP with wrong checksums.
+#[test]
+fn what_no_flow_sees_can_be_dropped() {
+    for burst in BURSTS {
+        let monitor = Monitor::<[u32; 2], ()>::new("unseen", [0; 2])
+            .on_snd(Event::PktIn, |cx| cx.state[0] += 1)
+            .on_unseen(|cx| {
+                cx.state[1] += 1;
+                assert!(cx.drop_packet());
+            });
+        let (mut core, socket) = core_with(Config::default(), monitor);
+        let mut talk = Talk::new(4);
+        let mut frames = Vec::from(talk.handshake());
+        let mut data = talk.data(Side::Client, b"data");
+        *data.bytes.last_mut().unwrap() ^= 1;
+        let mut syn = Talk::between("10.0.0.7:7".parse().unwrap(), "10.0.0.8:8".parse().unwrap(), 1).syn();
+        syn.bytes[38] ^= 1;
+        let mut fragment = ipv4(17, &[0; 24]);
+        fragment[6] = 0x20;
+        let sum = checksum(&[&fragment[..10], &[0, 0], &fragment[12..20]].concat());
+        fragment[10..12].copy_from_slice(&sum.to_be_bytes());
+        let fragment = Frame { wire_len: 44, bytes: fragment, time: talk.time, link: LinkType::RawIp };
+        frames.extend([data, syn, fragment]);
+        let mut kept = Vec::new();
+        for frames in frames.chunks(burst) {
+            let mut batch = batch(frames);
+            let mut burst = batch.burst(0..frames.len());
+            core.process(&mut burst);
+            kept.extend((0..frames.len()).map(|at| core.stack().forwarded(at, &burst).is_some()));
+        }
+        assert_eq!(kept, [true, true, true, false, false, false], "bursts of {burst}");
+        assert_eq!(core.state::<[u32; 2]>(socket), Some(&[3, 3]));
+        finish(&mut core);
+    }
+}
+
+/// A flow that one monitor refuses is none for the others either: its packets are orphans.
+#[test]
+fn a_refused_flow_is_nobodys() {
+    let keeper = Monitor::<[u32; 2], ()>::new("keeper", [0; 2])
+        .refuse(|packet| packet.packet.dst_port == 80)
+        .on_snd(Event::PktIn, |cx| cx.state[0] += 1)
+        .on_orphan(|cx| {
+            cx.state[1] += 1;
+            cx.drop_packet();
+        });
+    let (mut core, keeper) = core_with(Config::default(), keeper);
+    let other = core.open(Monitor::<u32, ()>::new("other", 0).on_snd(Event::PktIn, |cx| *cx.state += 1)).unwrap();
+    let (a, b): (std::net::SocketAddr, std::net::SocketAddr) =
+        ("10.0.0.7:7".parse().unwrap(), "10.0.0.8:80".parse().unwrap());
+    let mut frames = Talk::between(a, b, 1).whole(b"question", b"answer");
+    let refused = frames.len() as u32;
+    let c = "10.0.0.8:81".parse().unwrap();
+    frames.extend(Talk::between(a, c, 1).handshake());
+    feed(&mut core, &mut batch(&frames), 7);
+    assert_eq!(core.state::<[u32; 2]>(keeper), Some(&[3, refused]));
+    assert_eq!(core.state::<u32>(other), Some(&3));
+    assert_eq!(core.stats().flows, 1);
+    finish(&mut core);
+}

@@ -66,6 +66,10 @@ pub trait Observer {
     /// An IP packet that belongs to no flow.
     fn on_orphan(&mut self, cx: &mut PacketCx<'_>);
 
+    /// A packet that goes on although no flow sees it, and that is no orphan: a part of a datagram, which is looked at when the
+    /// whole is there, or TCP with wrong checksums.
+    fn on_unseen(&mut self, _cx: &mut PacketCx<'_>) {}
+
     /// Events of a flow, all at `hook`. Somebody wants at least one of them, as far as [`Wanted`](super::Wanted) can tell.
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest);
 

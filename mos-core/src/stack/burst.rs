@@ -220,10 +220,11 @@ impl Stack {
     /// Whatever packet.
     #[inline(never)]
     fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let Packet { kind, ip_version, .. } = self.packets[index];
-        if observer.wants_packets() && ip_version != 0 {
+        if observer.wants_packets() && self.packets[index].ip_version != 0 {
             observer.on_packet(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
         }
+        // It may be another one now.
+        let Packet { kind, ip_version, .. } = self.packets[index];
         match kind {
             PacketKind::Tcp => self.tcp(index, burst, observer),
             PacketKind::OtherIp => {
@@ -245,6 +246,7 @@ impl Stack {
     /// A part of a datagram. The part itself goes its way; the whole is looked at when the last part is there.
     fn fragment<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.stats.fragments += 1;
+        self.unseen(index, burst, observer);
         let frame = &burst.memory[burst.frames[index].range()];
         let packet = &self.packets[index];
         let checked = self.config.checksum != ChecksumMode::Trust && packet.ip_version == 4;
@@ -278,6 +280,13 @@ impl Stack {
     pub(super) fn orphan<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.stats.orphans += 1;
         observer.on_orphan(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
+    }
+
+    /// The packet goes on, but no flow sees it, and it is no orphan.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn unseen<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        observer.on_unseen(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
     }
 
     /// Readers get what the burst brought; after that nothing refers to its frames or to flows that ended in it.

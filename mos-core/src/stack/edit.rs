@@ -1,6 +1,8 @@
-//! What SND callbacks do to a packet.
+//! What callbacks do to a packet: at SND, and before any flow has seen it.
 
 use super::{FlowCx, WHOLE};
+use crate::flow::NO_SLOT;
+use crate::flow::key::PacketKey;
 use crate::packet::{Burst, FrameMeta};
 use crate::tcp::RemapFull;
 use crate::wire::edit::{self, Checksums, EditError, Layer};
@@ -143,6 +145,18 @@ impl FlowCx<'_> {
 }
 
 impl super::Stack {
+    /// Decodes the packet at `index` after a change that was made before any flow has seen it, whatever it is now.
+    pub(super) fn decode_anew(&mut self, index: usize, burst: &Burst<'_>) {
+        let meta = burst.frames[index];
+        let frame = self.scratch.frame(index, burst);
+        let wire_len = if self.scratch.is_replaced(index) { frame.len() as u32 } else { meta.wire_len };
+        let packet = decode(frame, wire_len, meta.link);
+        let is_tcp = packet.kind == PacketKind::Tcp;
+        let key = if is_tcp { self.hasher.key(&packet, frame) } else { PacketKey::NONE };
+        self.slots[index] = if is_tcp { self.flows.probe(key.tag) } else { NO_SLOT };
+        (self.packets[index], self.keys[index]) = (packet, key);
+    }
+
     /// Decodes the packet at `index` after a change. What is no TCP segment any more stays as it was decoded: no more can
     /// be done to it, and it reaches no endpoint.
     pub(super) fn decode_again(&mut self, index: usize, meta: &FrameMeta, burst: &Burst<'_>) -> bool {

@@ -46,7 +46,9 @@ impl Stack {
         if !observer.wants_flows() {
             return self.orphan(index, burst, observer);
         }
-        let Some(checksum_good) = self.check_new(index, burst) else { return };
+        let Some(checksum_good) = self.check_new(index, burst) else {
+            return self.unseen(index, burst, observer);
+        };
         let Some(attachment) = observer.on_open(&mut PacketCx { stack: self, burst: burst.reborrow(), index }) else {
             return self.orphan(index, burst, observer);
         };

@@ -58,7 +58,7 @@ impl Stack {
         }
         let side = self.flows.sender(slot, &self.keys[index]);
         if self.config.checksum != ChecksumMode::Trust && !self.check(slot, side, index, burst) {
-            return;
+            return self.unseen(index, burst, observer);
         }
         self.stats.flow_packets += 1;
         self.sender = side;

@@ -143,6 +143,7 @@ impl Stack {
         }
         let fast = hot.flags.any(FlowFlags::FAST) && packet.tcp_flags & TcpFlags::FIN == 0;
         if self.config.checksum != ChecksumMode::Trust && !self.check(slot, side, index, burst) {
+            self.unseen(index, burst, observer);
             return true;
         }
         if fast {

@@ -7,7 +7,7 @@
 //! Checksums that are updated are only moved by what the edit changes. So nothing but the edited bytes has to be there,
 //! and a checksum that was wrong by some amount remains wrong by the same: the receiver notices what it would have noticed.
 
-mod extent;
+pub(super) mod extent;
 
 #[cfg(test)]
 mod tests;
@@ -77,9 +77,12 @@ pub enum Checksums {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// Only the link header of other packets can be edited.
+    /// Of other packets only the link header can be edited byte by byte, and of their fields those that they have.
     #[error("the packet is not TCP: only its link header can be edited")]
     NotTcp,
+    /// Ports, for a packet that has none.
+    #[error("the packet has no TCP or UDP header: it has no ports")]
+    NoPorts,
     /// The frame does not have this layer, or is not the packet's frame.
     #[error("there is no {layer} in the frame")]
     NoLayer {

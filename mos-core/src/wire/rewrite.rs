@@ -1,7 +1,8 @@
-//! Header fields changed in place: addresses, ports and numbers of a decoded TCP frame (IPv4: RFC 791, IPv6: RFC 8200,
-//! TCP: RFC 9293 section 3.1, DSCP: RFC 2474 section 3, SACK: RFC 2018 section 3). Lengths stay, and checksums are updated
+//! Header fields changed in place: addresses, ports and numbers of a decoded frame (IPv4: RFC 791, IPv6: RFC 8200, UDP:
+//! RFC 768, TCP: RFC 9293 section 3.1, DSCP: RFC 2474 section 3, SACK: RFC 2018 section 3). Lengths stay, and checksums are updated
 //! incrementally (RFC 1624).
 
+mod datagram;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +39,7 @@ const OPTIONS: usize = 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Rewrite {
-    /// Source address and port.
+    /// Source address and port. Without ports, in what is neither TCP nor UDP, the address counts.
     pub src: Option<SocketAddr>,
     /// Destination address and port.
     pub dst: Option<SocketAddr>,
@@ -66,7 +67,7 @@ pub struct Rewrite {
 
 impl Rewrite {
     /// Changes the fields in the frame that `packet` was decoded from. Hardware addresses can be changed in any decoded
-    /// packet, all else in TCP only.
+    /// packet, ports in TCP and UDP, what else is in the IP header in any IP packet that is no fragment, all else in TCP only.
     ///
     /// # Errors
     ///
@@ -74,13 +75,17 @@ impl Rewrite {
     pub fn apply(&self, frame: &mut [u8], packet: &Packet) -> Result<(), EditError> {
         self.check(packet)?;
         let macs = self.changes_macs().then(|| self.macs(frame)).transpose()?;
+        if self.changes_headers() && packet.kind == PacketKind::OtherIp {
+            datagram::apply(self, frame, packet)?;
+            return macs.map_or(Ok(()), |macs| overwrite(frame, packet, Layer::Ethernet, 0, &macs, Checksums::Keep));
+        }
         let headers = self.changes_headers().then(|| Headers::read(frame, packet)).transpose()?;
         // The rest cannot fail: all that is written now was read before.
         if let Some(macs) = macs {
             overwrite(frame, packet, Layer::Ethernet, 0, &macs, Checksums::Incremental)?;
         }
         if let Some(mut headers) = headers {
-            self.change_ip(&mut headers);
+            self.change_ip(&mut headers.ip, headers.version == 4);
             self.change_tcp(&mut headers.tcp);
             headers.write(frame, packet)?;
         }
@@ -95,11 +100,21 @@ impl Rewrite {
         *self != Self { src_mac: self.src_mac, dst_mac: self.dst_mac, ..Self::default() }
     }
 
+    /// Something that only TCP has.
+    fn changes_tcp(&self) -> bool {
+        self.seq.is_some() || self.ack.is_some() || self.window.is_some() || self.flags.is_some()
+    }
+
     fn check(&self, packet: &Packet) -> Result<(), EditError> {
         if self.changes_macs() && !has_ethernet_header(packet) {
             return Err(EditError::NotEthernet);
         }
-        if self.changes_headers() && packet.kind != PacketKind::Tcp {
+        let fits = match packet.kind {
+            PacketKind::Tcp => true,
+            PacketKind::OtherIp => !self.changes_tcp(),
+            PacketKind::Fragment | PacketKind::Undecoded(_) => !self.changes_headers(),
+        };
+        if !fits {
             return Err(EditError::NotTcp);
         }
         for address in [self.src, self.dst].into_iter().flatten().map(|endpoint| endpoint.ip()) {
@@ -121,9 +136,8 @@ impl Rewrite {
         Ok(macs)
     }
 
-    fn change_ip(&self, headers: &mut Headers) {
-        let ip = &mut headers.ip;
-        let (is_v4, octets) = (headers.version == 4, |endpoint: SocketAddr| endpoint.ip());
+    fn change_ip(&self, ip: &mut [u8; 40], is_v4: bool) {
+        let octets = |endpoint: SocketAddr| endpoint.ip();
         let (src, dst) = if is_v4 { (12, 16) } else { (8, 24) };
         for (at, address) in [(src, self.src), (dst, self.dst)] {
             match address.map(octets) {
@@ -144,10 +158,15 @@ impl Rewrite {
         }
     }
 
-    fn change_tcp(&self, tcp: &mut [u8; Headers::TCP]) {
+    /// The ports, which stand at the same place in TCP and UDP.
+    fn change_ports(&self, header: &mut [u8]) {
         let port = |port: Option<u16>, endpoint: Option<SocketAddr>| port.or(endpoint.map(|endpoint| endpoint.port()));
-        put(tcp, 0, port(self.src_port, self.src).map(u16::to_be_bytes));
-        put(tcp, 2, port(self.dst_port, self.dst).map(u16::to_be_bytes));
+        put(header, 0, port(self.src_port, self.src).map(u16::to_be_bytes));
+        put(header, 2, port(self.dst_port, self.dst).map(u16::to_be_bytes));
+    }
+
+    fn change_tcp(&self, tcp: &mut [u8; Headers::TCP]) {
+        self.change_ports(tcp);
         put(tcp, 4, self.seq.map(|seq| seq.0.to_be_bytes()));
         put(tcp, 8, self.ack.map(|ack| ack.0.to_be_bytes()));
         put(tcp, 13, self.flags.map(|flags| [flags]));

@@ -7,7 +7,7 @@ use mos_core::stack::{FlowCx, PacketCx, PacketView};
 
 use super::{EventFilter, Monitor, OnEvent};
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, Defined, EndCx, TimerCx};
+use crate::context::{CoreTimerCx, Defined, EndCx, PacketEventCx, TimerCx};
 use crate::control::{Control, Socket};
 use crate::event::Forest;
 use crate::program::{Gate, Program, Walk};
@@ -24,6 +24,8 @@ pub(crate) trait StreamMonitor {
     /// Whether it has a callback that chooses among flows.
     fn is_choosy(&self) -> bool;
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool;
+    /// Whether nobody is to have a flow that begins with that packet.
+    fn refuses(&mut self, packet: &PacketView<'_>) -> bool;
     fn attach(&mut self, slot: usize);
     /// The flow is gone.
     fn detach(&mut self, slot: usize);
@@ -45,6 +47,8 @@ pub(crate) trait StreamMonitor {
     /// Whether it has callbacks for that packet without a flow.
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control);
+    /// A packet that goes on although no flow sees it.
+    fn unseen(&mut self, cx: PacketCx<'_>, control: &mut Control);
 }
 
 impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
@@ -65,11 +69,15 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn is_choosy(&self) -> bool {
-        self.accept.is_some()
+        self.accept.is_some() || self.refuse.is_some()
     }
 
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool {
         self.accept.as_mut().is_none_or(|accept| accept(packet))
+    }
+
+    fn refuses(&mut self, packet: &PacketView<'_>) -> bool {
+        self.refuse.as_mut().is_some_and(|refuse| refuse(packet))
     }
 
     fn attach(&mut self, slot: usize) {
@@ -137,6 +145,12 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
 
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
         self.orphans.call(Socket::Stream(member), &mut self.state, cx, control);
+    }
+
+    fn unseen(&mut self, cx: PacketCx<'_>, control: &mut Control) {
+        if let Some(callback) = &mut self.on_unseen {
+            callback(&mut PacketEventCx { state: &mut self.state, control, cx, raising: None });
+        }
     }
 }
 

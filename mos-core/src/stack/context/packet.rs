@@ -2,12 +2,12 @@
 
 use core::net::SocketAddr;
 
-use super::super::{Stack, WHOLE};
+use super::super::{AlterError, Stack, WHOLE};
 use super::Attachments;
 use crate::filter::Filter;
 use crate::packet::{Burst, FrameMeta, Verdict};
 use crate::time::Timestamp;
-use crate::wire::Packet;
+use crate::wire::{Packet, Rewrite};
 
 /// A packet and its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,37 @@ impl PacketCx<'_> {
             self.stack.verdicts[self.index] = Verdict::Drop;
         }
         self.index != WHOLE
+    }
+
+    /// Whether the packet was made whole from fragments, which have gone their way: it can be neither changed nor dropped.
+    #[must_use]
+    pub fn came_in_fragments(&self) -> bool {
+        self.index == WHOLE
+    }
+
+    /// Lets `edit` change the frame in place; checksums are its concern. Whoever comes next, monitors and flows alike, finds the
+    /// packet that the frame holds then.
+    ///
+    /// # Errors
+    ///
+    /// [`AlterError::Fragmented`]; `edit` was not called then.
+    pub fn edit_frame<R>(&mut self, edit: impl FnOnce(&mut [u8], &Packet) -> R) -> Result<R, AlterError> {
+        if self.index == WHOLE {
+            return Err(AlterError::Fragmented);
+        }
+        let packet = self.stack.packets[self.index];
+        let result = edit(self.stack.scratch.frame_mut(self.index, &mut self.burst), &packet);
+        self.stack.decode_anew(self.index, &self.burst);
+        Ok(result)
+    }
+
+    /// Changes header fields of the packet, all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), AlterError> {
+        self.edit_frame(|frame, packet| rewrite.apply(frame, packet))?.map_err(AlterError::Edit)
     }
 }
 

@@ -50,12 +50,12 @@ fn an_address_of_the_other_version() {
 fn hardware_addresses_need_ethernet() {
     let macs = Rewrite { src_mac: Some([1; 6]), dst_mac: Some([2; 6]), ..Rewrite::default() };
     let mut frame = plain(false);
-    frame[23] = 17;
+    frame[23] = 50;
     let packet = decoded(&frame);
     macs.apply(&mut frame, &packet).unwrap();
     assert_eq!(frame[..12], [2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1]);
     let ports = Rewrite { src_port: Some(1), ..Rewrite::default() };
-    assert_eq!(ports.apply(&mut frame, &packet), Err(EditError::NotTcp));
+    assert_eq!(ports.apply(&mut frame, &packet), Err(EditError::NoPorts));
     let mut cooked = vec![0; 14];
     cooked.extend([0x81, 0, 0, 7, 8, 0]);
     cooked.extend(&plain(false)[14..]);
