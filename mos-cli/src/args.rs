@@ -1,16 +1,17 @@
 //! The command line: what can be said, and what it means to the stack.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
-use mos_core::config::{ChecksumMode, Config, Timeouts};
+use mos_core::config::{ChecksumMode, Config, Net, Timeouts};
 use mos_core::packet::MAX_BURST;
 use mos_core::runtime::Run;
-use mos_samples::flowlog;
+use mos_samples::{flowlog, nat};
 
 use crate::bench::Load;
 
@@ -74,7 +75,19 @@ pub(crate) struct MonitorOptions {
     /// Add the SHA-256 of each direction's bytes to the JSON records
     #[arg(long)]
     pub(crate) digest: bool,
+
+    /// An address of nat outside, a range (192.0.2.1-192.0.2.9) or a prefix (192.0.2.0/28). The machine's own are not allowed
+    #[arg(long, value_name = "ADDRESS", required_if_eq("monitor", "nat"), value_parser = |text: &str| nat::address_range(text).map(Addresses))]
+    pub(crate) address: Vec<Addresses>,
+
+    /// A network whose packets nat translates [default: those of RFC 1918]
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) inside: Vec<Net>,
 }
+
+/// The addresses that one option names.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses(pub(crate) Vec<Ipv4Addr>);
 
 /// Run a monitor on live traffic, as a mos.conf says.
 ///
@@ -244,6 +257,8 @@ pub(crate) enum MonitorName {
     SimpleFirewall,
     /// Bytes by subscriber, each charged once, and alerts for data hidden in retransmissions
     Accounting,
+    /// Source NAT for IPv4: hosts inside share a few addresses outside
+    Nat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -347,8 +362,9 @@ impl MonitorOptions {
         let is = |names: &[MonitorName]| names.contains(&monitor);
         let wrong = [
             (
-                self.format == FormatName::Json && is(&[MonitorName::Midstat, MonitorName::SimpleFirewall]),
-                "--format json: midstat and simple-firewall have no records",
+                self.format == FormatName::Json
+                    && is(&[MonitorName::Midstat, MonitorName::SimpleFirewall, MonitorName::Nat]),
+                "--format json: midstat, simple-firewall and nat have no records",
             ),
             (
                 self.rules.is_some() && !is(&[MonitorName::Ids, MonitorName::SimpleFirewall]),
@@ -356,6 +372,10 @@ impl MonitorOptions {
             ),
             (self.inline && !is(&[MonitorName::Ids]), "--inline is for ids"),
             (self.subscribers.is_some() && !is(&[MonitorName::Accounting]), "--subscribers is for accounting"),
+            (
+                !(self.address.is_empty() && self.inside.is_empty()) && !is(&[MonitorName::Nat]),
+                "--address and --inside are for nat",
+            ),
             (self.digest && !is(&[MonitorName::Flowlog]), "--digest is for flowlog"),
             (self.digest && self.format == FormatName::Table, "--digest needs --format json"),
         ];
@@ -364,6 +384,14 @@ impl MonitorOptions {
 }
 
 impl ReplayArgs {
+    /// Ends the program, as for any other mistake on the command line, if options do not go together.
+    pub(crate) fn check(&self) {
+        self.options.check("replay", self.monitor);
+        if self.monitor == MonitorName::Nat && self.cores > 1 {
+            refuse("replay", "--cores: nat chooses its ports by how a device deals out frames, and a capture has none");
+        }
+    }
+
     /// What each stack is told.
     pub(crate) fn config(&self) -> Config {
         self.stack.config(self.checksum, Duration::from_secs(self.timeout.into()))

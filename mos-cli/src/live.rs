@@ -16,6 +16,7 @@ mod reports;
 mod user;
 mod worker;
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mos_core::config::{Machine, MosConf};
+use mos_core::io::fanout::FlowHash;
 use mos_samples::output::Output;
 use mos_samples::syntax;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -55,10 +57,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
         }
     };
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
-    let monitor = Arc::new(Bundled::new(args.monitor, &args.options, &output)?);
+    let hash = FlowHash::new(random_seed());
+    let monitor = Bundled::new(args.monitor, &args.options, &output, hash, conf.cores().count())?;
+    let monitor = Arc::new(monitor);
     // From here on a signal does not end the process.
     let mut signals = catch_signals().context("signals cannot be received")?;
-    let devices = Devices::open(&conf)?;
+    let devices = Devices::open(&conf, hash, monitor.addresses())?;
     let socket = args.socket.clone().unwrap_or_else(default_socket);
     let reports = Reports::listen(&conf, &socket, args.socket.is_some())?;
     if let Some(name) = conf.user() {
@@ -97,6 +101,11 @@ fn catch_signals() -> io::Result<Signals> {
         flag::register(signal, Arc::clone(&is_second))?;
     }
     Signals::new([SIGINT, SIGTERM, SIGHUP])
+}
+
+/// A number that nobody can guess.
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 fn reload(monitor: &Bundled) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mos_core::config::Config;
+use mos_core::io::fanout::FlowHash;
 use mos_core::packet::Burst;
 use mos_core::runtime::Worker;
 use mos_core::stats::Stats;
@@ -23,9 +24,13 @@ use crate::totals::Totals;
 
 /// Replays all files. False if one of them could not be read to its end.
 pub(crate) fn run(args: &ReplayArgs) -> anyhow::Result<bool> {
-    args.options.check("replay", args.monitor);
+    args.check();
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
-    let replay = Replay { monitor: Bundled::new(args.monitor, &args.options, &output)?, output, config: args.config() };
+    let replay = Replay {
+        monitor: Bundled::new(args.monitor, &args.options, &output, FlowHash::new(0), 1)?,
+        output,
+        config: args.config(),
+    };
     let mut totals = Totals::default();
     let mut all_read = true;
     for path in &args.files {

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
-use mos_core::config::MosConf;
+use mos_core::config::{Config, Key, MosConf, Origin, Timeouts};
 use mos_core::io::pin;
 use mos_core::net::Forwarder;
 use mos_core::runtime::live::{Handle, LiveCore};
@@ -150,11 +150,25 @@ fn build(
     if let Err(error) = pin(cpu) {
         log::warn!("core {cpu}: its thread may run on any processor: {error}");
     }
-    let config = mos_core::config::Config { hash_seed, ..conf.stack_config(cpu) };
+    let config = Config { hash_seed, timeouts: timeouts(conf, monitor), ..conf.stack_config(cpu) };
     let mut core = Core::new(config);
     let socket = monitor.open(&mut core, number).expect("a new core has room for a monitor");
     let forwarder = Forwarder::new(net)?;
     LiveCore::new(CoreWorker { core, socket }, ports, forwarder, clock).context("no way to reach the core")
+}
+
+/// What the file says; where it says nothing, what the monitor needs.
+fn timeouts(conf: &MosConf, monitor: &Bundled) -> Timeouts {
+    let said = conf.timeouts();
+    let Some(needed) = monitor.timeouts() else { return said };
+    let is_said = |key| matches!(conf.value(key).1, Origin::File(_));
+    let choose = |key, said, needed| if is_said(key) || is_said(Key::TcpTimeout) { said } else { needed };
+    Timeouts {
+        half_open: choose(Key::TimeoutHalfOpen, said.half_open, needed.half_open),
+        established: choose(Key::TimeoutEstablished, said.established, needed.established),
+        closing: choose(Key::TimeoutClosing, said.closing, needed.closing),
+        time_wait: if is_said(Key::TcpTwInterval) { said.time_wait } else { needed.time_wait },
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The ports that a mos.conf names, opened, and what the forwarder is told about them.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mos_core::config::{DeviceName, Diagnostics, MosConf};
 use mos_core::io::fanout::FlowHash;
 use mos_core::io::{AfPacket, AfPacketConfig, CapturePort, Mode, Port, PortInfo};
 use mos_core::net::{Interface, MacAddr, NetConfig, Prefix, Route, StaticNeighbor};
 use mos_core::runtime::live::Clock;
+
+use super::random_seed;
 
 /// What one core is given.
 pub(crate) struct CoreDevices {
@@ -26,11 +27,10 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// Opens all devices.
-    pub(crate) fn open(conf: &MosConf) -> anyhow::Result<Self> {
+    /// Opens all devices. Frames are dealt out to cores by `hash`. `addresses` are the monitor's own: who asks for them on a link is
+    /// answered.
+    pub(crate) fn open(conf: &MosConf, hash: FlowHash, addresses: &[Ipv4Addr]) -> anyhow::Result<Self> {
         check(conf)?;
-        let seed = || RandomState::new().hash_one(0);
-        let hash = FlowHash::new(seed());
         let cpus: Vec<u32> = conf.cores().collect();
         let mut by_core: Vec<Vec<Box<dyn Port>>> = cpus.iter().map(|_| Vec::new()).collect();
         let mut infos = Vec::new();
@@ -44,9 +44,11 @@ impl Devices {
         }
         let is_capture = conf.devices().iter().any(|device| device.name.is_capture());
         let clock = if is_capture { Clock::Frames } else { Clock::System };
-        let net = net_config(conf, &infos, seed());
+        check_addresses(&infos, addresses)?;
+        let net = net_config(conf, &infos, addresses);
         let cores = cpus.into_iter().zip(by_core);
-        let cores = cores.map(|(cpu, ports)| CoreDevices { cpu, ports, net: net.clone(), clock, hash_seed: seed() });
+        let cores =
+            cores.map(|(cpu, ports)| CoreDevices { cpu, ports, net: net.clone(), clock, hash_seed: random_seed() });
         Ok(Self { cores: cores.collect() })
     }
 }
@@ -71,6 +73,21 @@ fn check(conf: &MosConf) -> Result<(), Diagnostics> {
         if captures > 0 && all.count_ones() > 1 {
             let what = format!("a capture file is read by one core, and the mask {all:#x} has several");
             return Err(conf.fault(device.place, what));
+        }
+    }
+    Ok(())
+}
+
+/// An address that the system has, too, would be answered for by both: it resets connections that it knows nothing of.
+fn check_addresses(infos: &[PortInfo], addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
+    for info in infos {
+        for (address, _) in &info.addresses {
+            let is_own = addresses.iter().any(|own| IpAddr::V4(*own) == *address);
+            anyhow::ensure!(
+                !is_own,
+                "{address} is the system's own address on {}: give the monitor another one",
+                info.name
+            );
         }
     }
     Ok(())
@@ -105,13 +122,19 @@ fn open(
 }
 
 /// What the forwarder is told: the interfaces as the system has them, and what the file says.
-fn net_config(conf: &MosConf, infos: &[PortInfo], seed: u64) -> NetConfig {
+fn net_config(conf: &MosConf, infos: &[PortInfo], own: &[Ipv4Addr]) -> NetConfig {
     let port = |number: usize| number as u16;
     let is_interface = |number: usize| conf.devices()[number].name.interface().is_some();
     let interfaces = infos.iter().enumerate().filter(|(number, _)| is_interface(*number)).map(|(number, info)| {
         let addresses = info.addresses.iter().filter(|(address, _)| !address.is_loopback());
+        let is_on_link = |own: &IpAddr| {
+            info.addresses.iter().any(|&(address, len)| Prefix::new(address, len).is_ok_and(|link| link.contains(*own)))
+        };
         let interface = Interface { mtu: info.mtu as u32, ..Interface::new(MacAddr(info.mac)) };
-        (port(number), addresses.fold(interface, |interface, &(address, len)| interface.address(address, len)))
+        let interface = addresses.fold(interface, |interface, &(address, len)| interface.address(address, len));
+        // The monitor's own: hosts on that link find them here.
+        let own = own.iter().map(|own| IpAddr::V4(*own)).filter(is_on_link);
+        (port(number), own.fold(interface, |interface, address| interface.address(address, 32)))
     });
     let prefix = |address: IpAddr, len: u8| Prefix::new(address, len).expect("the file was checked");
     NetConfig {
@@ -137,7 +160,7 @@ fn net_config(conf: &MosConf, infos: &[PortInfo], seed: u64) -> NetConfig {
         // The system answers for its own addresses itself.
         silent: infos.iter().flat_map(|info| &info.addresses).map(|(address, _)| *address).collect(),
         forward: conf.forwards(),
-        seed,
+        seed: random_seed(),
         ..NetConfig::default()
     }
 }
