@@ -6,5 +6,6 @@ mod fanout;
 mod faults;
 mod forwarder;
 mod frames;
+mod nat;
 mod net;
 mod transfer;
