@@ -15,6 +15,7 @@ mod inspection;
 mod life;
 mod messages;
 mod middlebox;
+mod nat;
 mod net;
 mod refusals;
 mod reports;
