@@ -28,7 +28,7 @@ fn streams_are_told_as_they_were_sent_over_bad_links() {
     let sent: Vec<Sent> = std::thread::scope(|scope| {
         let stream = |number: u16| {
             let net = &net;
-            let host = if number % 2 == 0 { "10.77.0.2" } else { "[fd77::2]" };
+            let host = if number.is_multiple_of(2) { "10.77.0.2" } else { "[fd77::2]" };
             let server: SocketAddr = format!("{host}:{}", 5100 + number).parse().unwrap();
             scope.spawn(move || transfer(net, server, server, BYTES))
         };

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -148,10 +149,21 @@ fn a_second_signal_ends_one_whose_records_nobody_takes() {
     let mut middlebox = Middlebox::start_unread(&net, &bridge(1, ""), JSON);
     // Each is a record of some 700 bytes; the pipe takes 64 KiB. Then the core waits, and so does its traffic.
     let listener = net.run("b", || TcpListener::bind(server()).unwrap());
-    let is_stuck =
-        net.run("a", || (0..1000).any(|_| TcpStream::connect_timeout(&server(), Duration::from_millis(1500)).is_err()));
-    assert!(is_stuck);
-    drop(listener);
+    listener.set_nonblocking(true).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                // Closed at once.
+                let _ = listener.accept();
+            }
+        });
+        let is_stuck = net.run("a", || {
+            (0..1000).any(|_| TcpStream::connect_timeout(&server(), Duration::from_millis(1500)).is_err())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert!(is_stuck);
+    });
     middlebox.signal(Signal::TERM);
     std::thread::sleep(Duration::from_millis(500));
     assert!(middlebox.is_running(), "it has records to write");
