@@ -373,7 +373,7 @@ impl MonitorOptions {
             (self.inline && !is(&[MonitorName::Ids]), "--inline is for ids"),
             (self.subscribers.is_some() && !is(&[MonitorName::Accounting]), "--subscribers is for accounting"),
             (
-                !(self.address.is_empty() && self.inside.is_empty()) && !is(&[MonitorName::Nat]),
+                (!self.address.is_empty() || !self.inside.is_empty()) && !is(&[MonitorName::Nat]),
                 "--address and --inside are for nat",
             ),
             (self.digest && !is(&[MonitorName::Flowlog]), "--digest is for flowlog"),
