@@ -25,17 +25,16 @@ const INPUT_FAULT: u8 = 1;
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    env_logger::Builder::new().filter_level(args.log).parse_default_env().init();
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(args.log).parse_default_env();
     let done = match args.command {
-        Command::Replay(args) => replay::run(&args),
+        // Its configuration says where the log goes.
         #[cfg(target_os = "linux")]
-        Command::Run(args) => live::run(&args),
-        #[cfg(target_os = "linux")]
-        Command::Stat(args) => live::stat(&args, &mut io::stdout().lock()),
-        #[cfg(not(target_os = "linux"))]
-        Command::Run(_) | Command::Stat(_) => Err(anyhow::anyhow!("live traffic needs Linux")),
-        Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
-        Command::Bench(args) => bench::run(&args, &mut io::stdout().lock()),
+        Command::Run(args) => live::run(&args, logger),
+        command => {
+            logger.init();
+            other(command)
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -46,6 +45,21 @@ pub fn main() -> ExitCode {
             tell(format_args!("mos: {error:#}"));
             ExitCode::from(INPUT_FAULT)
         }
+    }
+}
+
+/// Whatever needs no logger of its own.
+fn other(command: Command) -> anyhow::Result<bool> {
+    match command {
+        Command::Replay(args) => replay::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Run(args) => live::run(&args, env_logger::Builder::new()),
+        #[cfg(target_os = "linux")]
+        Command::Stat(args) => live::stat(&args, &mut io::stdout().lock()),
+        #[cfg(not(target_os = "linux"))]
+        Command::Run(_) | Command::Stat(_) => Err(anyhow::anyhow!("live traffic needs Linux")),
+        Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
+        Command::Bench(args) => bench::run(&args, &mut io::stdout().lock()),
     }
 }
 

@@ -6,25 +6,28 @@
 //! | `worker` | a core's stack with its monitor, as the live loop sees it |
 //! | `cores` | the cores' threads |
 //! | `counters` | what is counted, at one moment |
+//! | `logs` | a log for each core |
 //! | `reports` | who is told: the socket of `mos stat`, standard error, metrics |
 //! | `user` | who the process is once the devices are open |
 
 mod cores;
 mod counters;
 mod devices;
+mod logs;
 mod reports;
 mod user;
 mod worker;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use env_logger::Target;
 use mos_core::config::{Machine, MosConf};
 use mos_core::io::fanout::FlowHash;
 use mos_samples::output::Output;
@@ -35,6 +38,7 @@ use signal_hook::iterator::Signals;
 
 use self::cores::Cores;
 use self::devices::Devices;
+use self::logs::CoreLogs;
 use self::reports::Reports;
 use crate::args::{RunArgs, StatArgs};
 use crate::bundled::Bundled;
@@ -44,7 +48,7 @@ use crate::tell;
 const TICK: Duration = Duration::from_millis(200);
 
 /// Runs until all devices have ended or a signal comes. False if a core had to stop before that.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
+pub(crate) fn run(args: &RunArgs, mut logger: env_logger::Builder) -> anyhow::Result<bool> {
     args.options.check("run", args.monitor);
     let text = syntax::read(&args.config)?;
     let cpus = thread::available_parallelism().map_or(1, usize::from);
@@ -56,6 +60,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<bool> {
             return Ok(false);
         }
     };
+    if let Some(directory) = conf.mos_log() {
+        let logs = CoreLogs::create(Path::new(directory), conf.cores())?;
+        logger.target(Target::Pipe(Box::new(logs)));
+    }
+    logger.init();
     let output = Arc::new(Output::new(BufWriter::new(io::stdout())));
     let hash = FlowHash::new(random_seed());
     let monitor = Bundled::new(args.monitor, &args.options, &output, hash, conf.cores().count())?;

@@ -13,6 +13,7 @@ use mos_core::runtime::live::{Handle, LiveCore};
 use mos_monitor::Core;
 
 use super::devices::{CoreDevices, Devices};
+use super::logs::CORE_THREAD;
 use super::worker::CoreWorker;
 use crate::bundled::Bundled;
 use crate::tell;
@@ -93,7 +94,7 @@ impl Cores {
                 }
                 outcome.is_ok()
             };
-            let thread = thread::Builder::new().name(format!("core-{cpu}")).spawn(body);
+            let thread = thread::Builder::new().name(format!("{CORE_THREAD}{cpu}")).spawn(body);
             cores.threads.push((cpu, thread.context("the system has no thread for another core")?));
             let handle = is_ready.recv().context("a core could not be built")??;
             cores.watches.push(Watch { cpu, handle });

@@ -433,9 +433,8 @@ pub const KEYS: [KeySpec; 26] = [
         "mos_log",
         Kind::Text("the name of a directory"),
         Fallback::Unset("the log goes to standard error"),
-        "A directory with a log for each core.",
-    )
-    .with_effect(Effect::None("the log goes to standard error")),
+        "A directory, which must be there, with a log for each core: `log_0` and so on.",
+    ),
     KeySpec::new(
         Key::User,
         "user",
