@@ -276,10 +276,11 @@ impl Monitors {
         let mut monitors = 0;
         for member in self.creation.iter().filter(|member| self.choosy & 1 << member.index != 0) {
             let Some(open) = &mut self.streams[usize::from(member.index)] else { continue };
-            if self.control.run(|_| open.monitor.refuses(&cx.packet())) == Some(true) {
+            let monitor = &mut open.monitor;
+            if monitor.can_refuse() && self.control.run(|_| monitor.refuses(&cx.packet())) == Some(true) {
                 return None;
             }
-            if self.control.run(|_| open.monitor.accepts(&cx.packet())) == Some(true) {
+            if !monitor.can_accept() || self.control.run(|_| monitor.accepts(&cx.packet())) == Some(true) {
                 monitors |= 1 << member.index;
             }
         }
@@ -388,7 +389,9 @@ impl Observer for Monitors {
             else {
                 continue;
             };
-            self.control.run(|control| open.monitor.unseen(cx.reborrow(), control));
+            if open.monitor.wants_unseen() {
+                self.control.run(|control| open.monitor.unseen(cx.reborrow(), control));
+            }
             if !self.control.is_idle() {
                 self.apply(&mut cx.attachments());
             }

@@ -154,7 +154,8 @@ impl Monitors {
         (self.always, self.choosy) = (0, 0);
         for (index, open) in self.streams.iter().enumerate() {
             if let Some(open) = open.as_ref().filter(|open| !open.base.settings.is_stopped()) {
-                *(if open.monitor.is_choosy() { &mut self.choosy } else { &mut self.always }) |= 1 << index;
+                let is_choosy = open.monitor.can_accept() || open.monitor.can_refuse();
+                *(if is_choosy { &mut self.choosy } else { &mut self.always }) |= 1 << index;
             }
         }
     }

@@ -21,8 +21,10 @@ pub(crate) trait StreamMonitor {
     fn forest(&self) -> &Forest;
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
-    /// Whether it has a callback that chooses among flows.
-    fn is_choosy(&self) -> bool;
+    /// Whether it has a callback that chooses among flows for itself.
+    fn can_accept(&self) -> bool;
+    /// Whether it has one that chooses for all.
+    fn can_refuse(&self) -> bool;
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool;
     /// Whether nobody is to have a flow that begins with that packet.
     fn refuses(&mut self, packet: &PacketView<'_>) -> bool;
@@ -47,7 +49,9 @@ pub(crate) trait StreamMonitor {
     /// Whether it has callbacks for that packet without a flow.
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control);
-    /// A packet that goes on although no flow sees it.
+    /// Whether it has a callback for packets that go on although no flow sees them.
+    fn wants_unseen(&self) -> bool;
+    /// Such a packet.
     fn unseen(&mut self, cx: PacketCx<'_>, control: &mut Control);
 }
 
@@ -68,8 +72,12 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         &mut self.state
     }
 
-    fn is_choosy(&self) -> bool {
-        self.accept.is_some() || self.refuse.is_some()
+    fn can_accept(&self) -> bool {
+        self.accept.is_some()
+    }
+
+    fn can_refuse(&self) -> bool {
+        self.refuse.is_some()
     }
 
     fn accepts(&mut self, packet: &PacketView<'_>) -> bool {
@@ -145,6 +153,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
 
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
         self.orphans.call(Socket::Stream(member), &mut self.state, cx, control);
+    }
+
+    fn wants_unseen(&self) -> bool {
+        self.on_unseen.is_some()
     }
 
     fn unseen(&mut self, cx: PacketCx<'_>, control: &mut Control) {
