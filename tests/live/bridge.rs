@@ -15,8 +15,8 @@ use super::streams::{connect, many, ping_pong, transfer};
 /// Bytes of each transfer, each way.
 const BYTES: usize = 100 << 20;
 
-/// No answer takes so long, on a machine however loaded, unless something waits that should not.
-const STALL: Duration = Duration::from_secs(5);
+/// An answer takes so long if a core sleeps although there is something to do: until it looks by itself.
+const STALL: Duration = Duration::from_millis(250);
 
 /// Everything that the hosts can do to each other.
 fn check(net: &Net, middlebox: &Middlebox) {
@@ -28,7 +28,9 @@ fn check(net: &Net, middlebox: &Middlebox) {
         let times = ping_pong(&client, &other, 200, Duration::ZERO);
         let (median, worst) = (times[100], times[199]);
         println!("{server}: a byte there and back took {median:?} (median), {worst:?} (worst)");
-        assert!(worst < STALL, "{worst:?}");
+        // The machine itself may stand still now and then.
+        let stalls = times.iter().filter(|&&time| time > STALL).count();
+        assert!(stalls < 5, "{stalls} of 200 took more than {STALL:?}");
     }
     echo(net);
     // By now everybody knows everybody: once more from the beginning.

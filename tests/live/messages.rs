@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use mos_core::io::{AfPacket, Arrival, Port, wait};
 
-use super::streams::LONG;
+/// How often a port is looked at, with 10 milliseconds of sleep if it has nothing.
+const LOOKS: u32 = 10_000;
 
 /// The Internet checksum (RFC 1071), byte by byte.
 fn checksum(parts: &[&[u8]]) -> [u8; 2] {
@@ -71,10 +72,11 @@ pub(super) fn echo_request(
 /// Frames of that kind that arrive, until there are `count` of them; and those that come a little later, of which there should be
 /// none.
 pub(super) fn collect_some(port: &mut AfPacket, count: usize, is_wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
-    let (mut frames, start): (Vec<Vec<u8>>, _) = (Vec::new(), Instant::now());
-    let mut enough: Option<Instant> = (count == 0).then_some(start);
+    let (mut frames, mut looks) = (Vec::<Vec<u8>>::new(), 0);
+    let mut enough: Option<Instant> = (count == 0).then(Instant::now);
     while enough.is_none_or(|since| since.elapsed() < Duration::from_millis(100)) {
-        assert!(start.elapsed() < LONG, "{} of {count} frames", frames.len());
+        looks += 1;
+        assert!(looks < LOOKS, "{} of {count} frames", frames.len());
         let arrival = port.receive(&mut |burst| {
             let all = burst.frames.iter().map(|meta| &burst.memory[meta.range()]);
             frames.extend(all.filter(|frame| is_wanted(frame)).map(<[u8]>::to_vec));

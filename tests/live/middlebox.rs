@@ -6,13 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::net::Net;
-use super::streams::LONG;
+use super::streams::{LONG, eventually};
 
 /// The program.
 pub(super) const MOS: &str = env!("CARGO_BIN_EXE_mos-live");
@@ -123,14 +123,12 @@ impl Middlebox {
     }
 
     fn wait_until_it_answers(&mut self) {
-        let start = Instant::now();
-        while self.ask().is_none() {
+        let answers = eventually(|| {
             let ended = self.child.try_wait().unwrap();
-            let stderr = || self.folder.read(&format!("err{}", self.run));
-            assert!(ended.is_none(), "it has ended: {ended:?}: {}", stderr());
-            assert!(start.elapsed() < LONG, "it does not answer: {}", stderr());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            assert!(ended.is_none(), "it has ended: {ended:?}: {}", self.stderr());
+            self.ask().is_some()
+        });
+        assert!(answers, "it does not answer: {}", self.stderr());
     }
 
     pub(super) fn socket(&self) -> PathBuf {
@@ -162,11 +160,7 @@ impl Middlebox {
 
     /// Waits until it is so.
     pub(super) fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
-        let start = Instant::now();
-        while !is_so(self) {
-            assert!(start.elapsed() < LONG, "never: {what}: {:?}\n{}", self.ask(), self.stderr());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        assert!(eventually(|| is_so(self)), "never: {what}: {:?}\n{}", self.ask(), self.stderr());
     }
 
     pub(super) fn stdout(&self) -> String {
@@ -222,14 +216,13 @@ impl Middlebox {
 
     /// Waits for its end.
     pub(super) fn wait(&mut self) -> Done {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(start.elapsed() < LONG, "it does not end: {}", self.stderr());
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let mut status = None;
+        let has_ended = eventually(|| {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(has_ended, "it does not end: {}", self.stderr());
+        let status = status.expect("it has ended");
         Done { status, stdout: self.stdout(), stderr: self.stderr() }
     }
 }

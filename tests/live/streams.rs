@@ -10,7 +10,20 @@ use sha2::{Digest, Sha256};
 use super::net::Net;
 
 /// Far longer than anything here takes.
-pub(super) const LONG: Duration = Duration::from_secs(60);
+pub(super) const LONG: Duration = Duration::from_secs(100);
+
+/// Looks again and again, with pauses, until it is so; false if it is not after thousands of times. They are counted, not timed: a
+/// machine that stands still for a minute, as virtual ones do, is no reason to give up.
+pub(super) fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
+    const LOOKS: usize = 3000;
+    const PAUSE: Duration = Duration::from_millis(20);
+    (0..LOOKS).any(|_| {
+        is_so() || {
+            std::thread::sleep(PAUSE);
+            false
+        }
+    })
+}
 
 /// What has gone each way, as SHA-256: from the client, and from the server.
 #[derive(Debug, PartialEq, Eq)]
