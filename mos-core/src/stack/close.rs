@@ -8,7 +8,7 @@ use crate::packet::Burst;
 use crate::tcp::TcpState;
 
 /// How long endpoints may go on repeating their last segments, in ticks: TIME_WAIT as they keep it.
-const LINGER: u64 = 60_000;
+pub(super) const LINGER: u64 = 60_000;
 
 /// What is raised when a flow ends: at the RCV hook, then at the SND hook.
 const END: [Interest; 2] = [

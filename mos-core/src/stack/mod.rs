@@ -106,7 +106,7 @@ pub struct Stack {
     has_v6: bool,
     /// Patience in ticks: half open, established, closing, TIME_WAIT.
     timeouts: [u64; 4],
-    /// The shortest of these.
+    /// The shortest that any state may last, of those that end.
     shortest_timeout: u64,
     /// Bytes held as suspects, by all flows together.
     suspect_bytes: usize,
@@ -159,7 +159,7 @@ impl Stack {
             has_v6: false,
             timeouts,
             // Without patience a state has no end, or no beginning.
-            shortest_timeout: timeouts.into_iter().filter(|ticks| *ticks > 0).min().unwrap_or(u64::MAX / 2),
+            shortest_timeout: timeouts.into_iter().filter(|ticks| *ticks > 0).chain([close::LINGER]).min().unwrap_or(0),
             suspect_bytes: 0,
             sender: Side::Client,
             edits: Edits::default(),
