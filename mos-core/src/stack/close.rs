@@ -24,8 +24,12 @@ impl Stack {
     /// before SND.
     pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
         let reason = if self.is_bypassed(slot) { EndReason::Stopped } else { reason };
+        // First what is missing, always in this order: what is told of that must not depend on what this burst has brought.
+        for side in Side::BOTH {
+            self.end_stream(slot, side, burst, observer);
+        }
         for side in self.sides_in_order(slot) {
-            self.finish_stream(slot, side, burst, observer);
+            self.hand_out(slot, side, burst, observer);
         }
         self.stats.ended[reason as usize] += 1;
         let first = match reason {

@@ -368,19 +368,10 @@ impl Stack {
         }
     }
 
-    /// The stream of `side` ends: readers get all that was seen, past every gap.
-    pub(super) fn finish_stream<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) {
-        if self.is_bypassed(slot) {
-            return;
-        }
+    /// The stream of `side` ends: what is missing up to its end will never come.
+    pub(super) fn end_stream<O: Observer>(&mut self, slot: u32, side: Side, burst: &mut Burst<'_>, observer: &mut O) {
         let half = self.flows.hot(slot).half[side as usize];
-        if half.flags.any(HalfFlags::SYNCED) && !half.slow.any(SlowFlags::HELD) {
+        if half.flags.any(HalfFlags::SYNCED) && !half.slow.any(SlowFlags::HELD) && !self.is_bypassed(slot) {
             let (hot, cold) = self.flows.parts(slot);
             let mut flow = Flow { hot, cold };
             let sent = flow.sent_to(side);
@@ -390,6 +381,10 @@ impl Stack {
                 self.skip_to(slot, side, target, None, burst, observer);
             }
         }
+    }
+
+    /// Readers of `side` get all that waits for the end of the burst.
+    pub(super) fn hand_out<O: Observer>(&mut self, slot: u32, side: Side, burst: &mut Burst<'_>, observer: &mut O) {
         if self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::PENDING)
             && let Some(group) = self.pending.find(slot, side)
         {
