@@ -355,3 +355,41 @@ fn what_is_missing_at_the_end_is_told_in_one_order_whatever_the_burst() {
         assert!(one.by_endpoints() == other.by_endpoints(), "{}", one.difference(other));
     }
 }
+
+/// Held data that was acknowledged before it came is given up with the next segment of its receiver, though that one is in order.
+#[test]
+fn both_ways_give_up_what_was_acknowledged_before_it_was_refused() {
+    let step = |server, size, fate| Step { server, size, back: 0, fate, ack_fate: None };
+    let plan = Plan {
+        v6: false,
+        port: 20_000,
+        isn: [0, 0],
+        timestamps: Some([1 << 20, 1 << 20]),
+        scale: None,
+        window: 65_535,
+        len: [400, 400],
+        syn_ack: Fate::Pass,
+        steps: vec![
+            step(false, 100, Fate::Pass),
+            step(true, 100, Fate::Pass),
+            step(false, 100, Fate::Lost),
+            step(false, 100, Fate::Pass),
+            step(true, 100, Fate::Pass),
+        ],
+        ending: Ending::Never,
+    };
+    let mut capture = plan.play().capture;
+    let [_, _, _, _, ahead, behind, refused, rest @ ..] = &mut capture[..] else { panic!("{} frames", capture.len()) };
+    // After the IPv4 header: the number acknowledged, and the time stamp behind two NOPs.
+    let (ack, ts_val) = (20 + 8..20 + 12, 20 + 24..20 + 28);
+    let before: [u8; 4] = ahead.bytes[ack.clone()].try_into().unwrap();
+    ahead.bytes[ack.clone()].copy_from_slice(&(u32::from_be_bytes(before) + 1000).to_be_bytes());
+    refused.bytes[ts_val].copy_from_slice(&1_u32.to_be_bytes());
+    for frame in [behind].into_iter().chain(rest) {
+        frame.bytes[ack.clone()].copy_from_slice(&before);
+    }
+    let config = Config { checksum: ChecksumMode::Trust, ..Config::default() };
+    let [short, long] =
+        [true, false].map(|short_way| replay(&Config { short_way, ..config.clone() }, recorder(), &capture, 7).log);
+    assert!(short.by_endpoints() == long.by_endpoints(), "{}", short.difference(&long));
+}

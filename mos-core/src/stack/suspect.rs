@@ -4,8 +4,8 @@
 
 use super::Stack;
 use crate::event::{ErrorReason, Side, Wanted};
-use crate::flow::HalfFlags;
 use crate::flow::record::Suspect;
+use crate::flow::{FlowFlags, HalfFlags};
 use crate::packet::Burst;
 use crate::reassembly::OverlapPolicy;
 use crate::tcp::Segment;
@@ -58,6 +58,9 @@ impl Stack {
         let suspect = Suspect { side, seq: segment.data_start(), bytes: bytes.into() };
         self.suspect_bytes += suspect.bytes.len();
         self.flows.extras_mut(slot).suspects.push(suspect);
+        // It may be acknowledged already. The next acknowledgment gives up what is missing before it, on the long way.
+        self.admit_suspects(slot, side);
+        self.flows.hot_mut(slot).flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);
     }
 
     /// What `side` has acknowledged of the suspects was sent: it counts for how far the stream is known to reach.
