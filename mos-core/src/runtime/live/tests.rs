@@ -151,8 +151,9 @@ fn stamps_of_a_clock_that_was_set_become_the_cores() {
     let (notes, outcome) = core.run();
     outcome.unwrap();
     let [first, second] = notes.times[..] else { panic!("{:?}", notes.times) };
-    assert!(first >= before + (hour - minute) && first <= before + hour, "{first:?}");
-    assert!(second >= first && second <= Timestamp::ZERO + system() + hour, "{second:?}");
+    // Two clocks are never read at the very same time, least of all on a busy machine.
+    assert!(first >= before + (hour - minute) && first <= before + hour + minute, "{first:?}");
+    assert!(second >= first && second <= Timestamp::ZERO + system() + hour + minute, "{second:?}");
 
     // Without that, they stay as they are.
     let a = Link::new([stamped(before)]);
