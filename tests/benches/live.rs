@@ -12,7 +12,6 @@
 mod forwarder;
 #[cfg(target_os = "linux")]
 #[path = "../live/net.rs"]
-#[allow(dead_code, reason = "the tests need more of it")]
 mod net;
 
 #[cfg(target_os = "linux")]

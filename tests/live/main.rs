@@ -21,4 +21,5 @@ mod refusals;
 mod reports;
 mod router;
 mod streams;
+mod topology;
 mod transfer;

@@ -77,10 +77,11 @@ impl Ring {
         if (first..end).any(|unit| self.status(unit) & libc::TP_STATUS_USER == 0) {
             return None;
         }
+        // Whoever has the slice could overwrite a status word in it. The devices hand it out as a burst's memory, in which only the
+        // bytes of frames are written, and between frames none.
         // SAFETY: the range lies within the mapping, which lives as long as `self`. The kernel does not write to units whose
         // status has TP_STATUS_USER until `hand_back` writes their status, which needs `&mut self` and so ends this borrow
-        // first; nothing else in the process reaches the mapping. (Whoever has the slice could overwrite a status word in it.
-        // The devices hand it out as a burst's memory, in which only the bytes of frames are written, and between frames none.)
+        // first; nothing else in the process reaches the mapping.
         Some(unsafe {
             std::slice::from_raw_parts_mut(self.memory.as_ptr().add(first * self.unit_bytes), count * self.unit_bytes)
         })
