@@ -10,8 +10,8 @@ use mos_core::config::{Config, Timeouts};
 use mos_core::io::FrameBatch;
 use mos_core::packet::LinkType;
 use mos_core::time::Timestamp;
-use mos_core::wire::decode;
-use mos_monitor::{AlterError, Chunk, Core, Event, Layer, Monitor};
+use mos_core::wire::{TcpFlags, decode};
+use mos_monitor::{AlterError, Chunk, Core, Event, Layer, Monitor, Side};
 
 use crate::support::dice::Dice;
 use crate::support::in_step::{Endpoint, Traits, Weather, World};
@@ -235,5 +235,37 @@ fn d27_a_bypassed_flow_is_forgotten_when_both_sides_have_closed() {
     feed(&mut core, &mut batch(&talk.whole(b"request", b"answer")), 1);
     assert_eq!(core.stack().live_flows(), 1, "its late packets are no orphans");
     core.advance(Timestamp::from_millis(1000 + 61_000));
+    assert_eq!(core.stack().live_flows(), 0);
+}
+
+/// A flow whose numbers are shifted stays for a minute after its end (TIME_WAIT of its endpoints), and then goes, however patient
+/// the stack is otherwise.
+#[test]
+fn spec_2_4_a_flow_with_shifted_numbers_lingers_for_a_minute_only() {
+    let monitor = Monitor::<(), ()>::new("stretcher", ()).on_snd(Event::PktIn, |cx| {
+        if cx.conn.last_packet().is_some_and(|packet| packet.payload == b"answer") {
+            cx.conn.edit().replace(Layer::Payload, 0, 0, b"!").unwrap();
+        }
+    });
+    let timeouts = Timeouts::all(Duration::from_secs(3600));
+    let (mut core, _) = core_with(Config { timeouts, ..Config::default() }, monitor);
+    let mut talk = Talk::new(1);
+    let mut frames = Vec::from(talk.handshake());
+    frames.extend([talk.data(Side::Client, b"request"), talk.data(Side::Server, b"answer")]);
+    // The client has got a byte that the server knows nothing of.
+    talk.next[0] = talk.next[0].wrapping_add(1);
+    frames.push(talk.segment(
+        Side::Client,
+        TcpFlags::FIN | TcpFlags::ACK,
+        talk.next[0].wrapping_sub(1),
+        talk.next[1].wrapping_add(1),
+        b"",
+    ));
+    frames.push(talk.fin(Side::Server));
+    frames.push(talk.segment(Side::Client, TcpFlags::ACK, talk.next[0], talk.next[1].wrapping_add(1), b""));
+    feed(&mut core, &mut batch(&frames), 1);
+    core.advance(Timestamp::from_millis(1000 + 55_000));
+    assert_eq!(core.stack().live_flows(), 1);
+    core.advance(Timestamp::from_millis(1000 + 65_000));
     assert_eq!(core.stack().live_flows(), 0);
 }
