@@ -29,6 +29,8 @@
 //! # Ok::<(), mos_monitor::OpenError>(())
 //! ```
 
+mod addition;
+mod callback;
 mod conn;
 mod context;
 mod control;
