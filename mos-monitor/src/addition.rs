@@ -24,7 +24,7 @@ pub(crate) enum Addition {
     /// The next one of its events: with an `EventFilter`, or to be raised.
     Event { parent: EventId, filter: Option<Box<dyn Any>> },
     /// What it chooses flows by, in place of what it had.
-    Accept(Option<Accept>),
+    Accept(Accept),
     /// Which of the packets that no flow has it is told, in place of what it had.
     Filter(Option<Filter>),
     /// Something for packets that no flow has: a `PacketAddition`.
@@ -119,7 +119,7 @@ impl Control {
         self.add_event::<S, F>(descriptor, parent.into(), |_| None)
     }
 
-    /// Only flows whose first packet `accept` says yes to are monitored, of those that begin from now on; `None`: all.
+    /// Only flows whose first packet `accept` says yes to are monitored, of those that begin from now on.
     ///
     /// # Errors
     ///
@@ -127,10 +127,10 @@ impl Control {
     pub fn set_accept(
         &mut self,
         descriptor: Descriptor,
-        accept: Option<Box<dyn FnMut(&PacketView<'_>) -> bool>>,
+        accept: impl FnMut(&PacketView<'_>) -> bool + 'static,
     ) -> Result<(), ControlError> {
         let (member, _) = self.target(descriptor)?;
-        self.add(Socket::Stream(member), Addition::Accept(accept))
+        self.add(Socket::Stream(member), Addition::Accept(Box::new(accept)))
     }
 
     fn add_handler<At, S: 'static, F: 'static>(
@@ -185,8 +185,9 @@ impl Control {
         parent: impl Into<EventId>,
         filter: impl FnMut(&mut PacketEventCx<'_, S>) -> bool + 'static,
     ) -> Result<UserEvent, ControlError> {
-        self.add_packet_event::<S>(descriptor, parent.into(), |parent| {
-            PacketAddition::Event { parent, filter: Some(Box::new(filter)) }
+        self.add_packet_event::<S>(descriptor, parent.into(), |parent| PacketAddition::Event {
+            parent,
+            filter: Some(Box::new(filter)),
         })
     }
 

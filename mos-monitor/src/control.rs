@@ -16,12 +16,12 @@ use crate::event::{EventId, Forest, is_raised_at};
 use crate::flow_sockets::FlowSockets;
 use crate::guard::Guard;
 use crate::handler::{AtCoreTimer, AtTimer, Handler, Registers};
+use crate::monitor::OnCoreTimer;
 use crate::monitor::StreamMonitor;
 use crate::raw::{AnyRaw, PacketEvents};
 use crate::sets::Member;
 use crate::table::{Change, Place};
 use crate::timer::{Clock, Timer, TimerId, Timers};
-use crate::monitor::OnCoreTimer;
 use crate::{CoreTimerCx, Monitor, RawMonitor};
 
 /// The kinds of sockets, with mOS's values.

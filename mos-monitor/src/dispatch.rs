@@ -4,13 +4,13 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 use mos_core::time::Timestamp;
 
+use crate::context::CoreTimerCx;
 use crate::control::Control;
 use crate::monitor::StreamMonitor;
 use crate::monitors::{Monitors, Streams};
 use crate::program::Walk;
 use crate::raw::AnyRaw;
 use crate::sets::{MAX_SETS, Member, Seat};
-use crate::context::CoreTimerCx;
 use crate::timer::{Armed, Clock};
 
 /// What is told to the monitors of a flow.
@@ -408,9 +408,13 @@ impl Observer for Monitors {
                 }
             }
         }
-        self.tell_raws(cx, |raw, packet| raw.wants_orphan(packet), |raw, order, cx, control| {
-            raw.orphan(order, cx, control);
-        });
+        self.tell_raws(
+            cx,
+            |raw, packet| raw.wants_orphan(packet),
+            |raw, order, cx, control| {
+                raw.orphan(order, cx, control);
+            },
+        );
     }
 
     fn on_unseen(&mut self, cx: &mut PacketCx<'_>) {

@@ -9,11 +9,13 @@
 //! | `core` | one core: its ports, its worker, its rounds |
 //! | `mailbox` | what is asked of a core from outside |
 //! | `clock` | the time that a core goes by |
+//! | `devices` | the ports that a mos.conf names, and what the forwarder is told about them |
 //! | `returning` | frames that leave by the port at which they arrived |
 //! | `worker` | the worker, as the loop sees it |
 
 mod clock;
 mod core;
+mod devices;
 mod mailbox;
 mod returning;
 #[cfg(test)]
@@ -22,5 +24,6 @@ mod worker;
 
 pub use self::clock::Clock;
 pub use self::core::{LiveCore, LiveError};
-pub use self::mailbox::{Closed, Handle};
+pub use self::devices::{CoreDevices, Devices, DevicesError};
+pub use self::mailbox::{Closed, Handle, Stopper};
 pub use self::worker::LiveWorker;

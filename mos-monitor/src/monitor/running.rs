@@ -174,7 +174,7 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
                 self.defined.forest.define(parent, filter.is_none(), None);
                 self.filters.push(filter.and_then(unbox::<EventFilter<S, F>>));
             }
-            Addition::Accept(accept) => self.accept = accept,
+            Addition::Accept(accept) => self.accept = Some(accept),
             Addition::Filter(filter) => self.orphan_filter = filter,
             Addition::Packets(addition) => {
                 if let Some(addition) = unbox::<PacketAddition<S>>(addition) {

@@ -26,12 +26,34 @@ pub struct Handle<T> {
     bell: Arc<Bell>,
 }
 
+/// Stops a core, from wherever that is noticed.
+#[derive(Clone)]
+pub struct Stopper(Arc<Bell>);
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}
+
+impl Stopper {
+    /// The core stops soon: its flows end, and what they had to say is said. Safe in a signal handler: nothing is allocated, nothing waited
+    /// for.
+    pub fn stop(&self) {
+        self.0.is_stopped.store(true, Ordering::Release);
+        // One that has gone needs no stopping.
+        let _ = self.0.ring();
+    }
+}
+
 /// What both ends share.
 struct Bell {
     /// A byte wakes the core if it sleeps.
     ring: UnixStream,
     /// A byte is under way: another one would wake it no sooner.
     is_rung: AtomicBool,
+    /// The core is to stop.
+    is_stopped: AtomicBool,
     /// Offers that wait.
     offers: AtomicUsize,
 }
@@ -49,7 +71,12 @@ pub(super) fn mailbox<T>() -> std::io::Result<(Handle<T>, Mailbox<T>)> {
     ring.set_nonblocking(true)?;
     ear.set_nonblocking(true)?;
     let (sender, requests) = channel();
-    let bell = Arc::new(Bell { ring, is_rung: AtomicBool::new(false), offers: AtomicUsize::new(0) });
+    let bell = Arc::new(Bell {
+        ring,
+        is_rung: AtomicBool::new(false),
+        is_stopped: AtomicBool::new(false),
+        offers: AtomicUsize::new(0),
+    });
     Ok((Handle { requests: sender, bell: Arc::clone(&bell) }, Mailbox { requests, ear, bell }))
 }
 
@@ -66,6 +93,12 @@ impl<T> std::fmt::Debug for Handle<T> {
 }
 
 impl<T> Handle<T> {
+    /// What stops the core.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.bell))
+    }
+
     /// Has something done on the core's thread, soon, and does not wait for it. It is for those who do so seldom: nothing limits how
     /// much waits.
     ///
@@ -128,6 +161,11 @@ impl<T> Mailbox<T> {
     /// The next request.
     pub(super) fn next(&self) -> Option<Request<T>> {
         self.requests.try_recv().ok()
+    }
+
+    /// Whether the core is to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.bell.is_stopped.load(Ordering::Acquire)
     }
 
     /// Forgets that somebody has rung. What they want is to be looked for afterwards.
