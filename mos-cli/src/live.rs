@@ -5,13 +5,11 @@
 //! | `worker` | a core's stack with its monitor, as the live loop sees it |
 //! | `cores` | the cores' threads |
 //! | `counters` | what is counted, at one moment |
-//! | `logs` | a log for each core |
 //! | `reports` | who is told: the socket of `mos stat`, standard error, metrics |
 //! | `user` | who the process is once the devices are open |
 
 mod cores;
 mod counters;
-mod logs;
 mod reports;
 mod user;
 mod worker;
@@ -27,7 +25,7 @@ use anyhow::Context;
 use env_logger::Target;
 use mos_core::config::{Machine, MosConf};
 use mos_core::io::fanout::FlowHash;
-use mos_core::runtime::live::Devices;
+use mos_core::runtime::live::{CoreLogs, Devices};
 use mos_core::runtime::random_seed;
 use mos_samples::output::Output;
 use mos_samples::syntax;
@@ -36,7 +34,6 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use self::cores::Cores;
-use self::logs::CoreLogs;
 use self::reports::Reports;
 use crate::args::{RunArgs, StatArgs};
 use crate::bundled::Bundled;

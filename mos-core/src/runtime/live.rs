@@ -7,6 +7,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `core` | one core: its ports, its worker, its rounds |
+//! | `logs` | a log for each core |
 //! | `mailbox` | what is asked of a core from outside |
 //! | `clock` | the time that a core goes by |
 //! | `devices` | the ports that a mos.conf names, and what the forwarder is told about them |
@@ -16,6 +17,7 @@
 mod clock;
 mod core;
 mod devices;
+mod logs;
 mod mailbox;
 mod returning;
 #[cfg(test)]
@@ -25,5 +27,6 @@ mod worker;
 pub use self::clock::Clock;
 pub use self::core::{LiveCore, LiveError};
 pub use self::devices::{CoreDevices, Devices, DevicesError};
+pub use self::logs::{CORE_THREAD, CoreLogs};
 pub use self::mailbox::{Closed, Handle, Stopper};
 pub use self::worker::LiveWorker;

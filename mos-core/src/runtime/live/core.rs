@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -63,8 +63,8 @@ pub struct LiveCore<W> {
     restamped: Vec<FrameMeta>,
     /// The latest time that was told.
     now: Timestamp,
-    /// Its ports wait until it is released.
-    is_held: bool,
+    /// Its ports wait until it is released, or until so much time has passed since somebody has asked for something.
+    held: Option<Duration>,
     is_stopped: bool,
 }
 
@@ -108,7 +108,7 @@ impl<W: LiveWorker> LiveCore<W> {
             returning: Returning::default(),
             restamped: Vec::with_capacity(MAX_BURST),
             now: Timestamp::ZERO,
-            is_held: false,
+            held: None,
             is_stopped: false,
         };
         Ok((core, handle))
@@ -140,15 +140,15 @@ impl<W: LiveWorker> LiveCore<W> {
         &self.forwarder
     }
 
-    /// Nothing is received until [`Self::release`]: whoever reaches the core can set it up meanwhile. What a capture holds waits; an
-    /// interface would drop what its ring has no room for.
-    pub fn hold(&mut self) {
-        self.is_held = true;
+    /// Nothing is received until [`Self::release`], or until nobody has asked the core for anything for as long as `patience`: whoever
+    /// reaches it can set it up meanwhile. What a capture holds waits; an interface would drop what its ring has no room for.
+    pub fn hold(&mut self, patience: Duration) {
+        self.held = Some(patience);
     }
 
     /// The end of [`Self::hold`].
     pub fn release(&mut self) {
-        self.is_held = false;
+        self.held = None;
     }
 
     /// The core stops after this round: its flows end, and what they had to say is said.
@@ -177,15 +177,20 @@ impl<W: LiveWorker> LiveCore<W> {
 
     fn serve(&mut self) -> Result<(), LiveError> {
         let mut idle = 0;
+        let mut asked = Instant::now();
         loop {
             while let Some(request) = self.mailbox.next() {
                 request(self);
+                asked = Instant::now();
             }
             if self.is_stopped || self.mailbox.is_stopped() {
                 break self.finish_rounds();
             }
-            if self.is_held {
-                self.doze().map_err(LiveError::Wait)?;
+            if let Some(patience) = self.held {
+                match patience.checked_sub(asked.elapsed()) {
+                    Some(left) => self.doze(left).map_err(LiveError::Wait)?,
+                    None => self.release(),
+                }
                 continue;
             }
             let round = self.round()?;
@@ -207,7 +212,7 @@ impl<W: LiveWorker> LiveCore<W> {
     /// What has arrived already is served, but what goes on arriving does not keep the core from stopping. A core that replays captures
     /// just stops.
     fn finish_rounds(&mut self) -> Result<(), LiveError> {
-        if self.clock.now().is_some() && !self.is_held {
+        if self.clock.now().is_some() && self.held.is_none() {
             for _ in 0..LAST_ROUNDS {
                 if !self.round()?.frames {
                     break;
@@ -354,9 +359,9 @@ impl<W: LiveWorker> LiveCore<W> {
         }
     }
 
-    /// Until somebody rings.
-    fn doze(&mut self) -> std::io::Result<()> {
-        wait(&[self.mailbox.bell()], LONG_SLEEP)?;
+    /// Until somebody rings, or that much time has passed.
+    fn doze(&mut self, time: Duration) -> std::io::Result<()> {
+        wait(&[self.mailbox.bell()], time + Duration::from_millis(1))?;
         self.mailbox.hush();
         Ok(())
     }
