@@ -1,0 +1,1 @@
+//! The framework for programs in C: what `include/*.h` declare.
