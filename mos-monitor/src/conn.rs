@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use mos_core::event::{Hook, Side};
+use mos_core::event::{Hook, Side, Wanted};
 use mos_core::flow::FlowId;
 use mos_core::reassembly::{OverlapPolicy, Span};
 use mos_core::socket::{BadDescriptor, Descriptor};
@@ -123,6 +123,12 @@ impl<At> Conn<'_, '_, At> {
     #[must_use]
     pub fn chunks_of(&self, side: Side) -> Chunks<'_> {
         self.cx.chunks(side, self.member().index)
+    }
+
+    /// Whether what `side` receives is kept for anybody to read.
+    #[must_use]
+    pub fn is_buffered(&self, side: Side) -> bool {
+        self.cx.wanted().any(Wanted::buffer(side))
     }
 
     /// How many bytes, seen or missing, of what `side` received this monitor has not taken.

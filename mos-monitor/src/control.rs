@@ -80,6 +80,7 @@ pub(crate) enum Command {
 /// What the control knows of an open monitor of flows.
 #[derive(Debug)]
 pub(crate) struct Known {
+    descriptor: Descriptor,
     pub(crate) owner: u64,
     /// The types of its states: both, and that of the core alone.
     pub(crate) states: TypeId,
@@ -194,6 +195,7 @@ impl Control {
         let member = Member { index: index as u8, order: self.next_order };
         let descriptor = self.register_monitor(Socket::Stream(member))?;
         self.known[index] = Some(Known {
+            descriptor,
             owner: monitor.owner(),
             states: states::<S, F>(),
             state: TypeId::of::<S>(),
@@ -249,6 +251,16 @@ impl Control {
         let descriptor = self.register_socket(socket)?;
         self.next_order = next;
         Ok(descriptor)
+    }
+
+    /// The descriptor of the monitor that a flow's descriptor is of.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::BadDescriptor`], [`ControlError::WrongKind`] if it is no flow's.
+    pub fn monitor_of(&self, flow: Descriptor) -> Result<Descriptor, ControlError> {
+        let (member, _) = self.active(flow)?;
+        Ok(self.known(member)?.descriptor)
     }
 
     /// What kind of socket a descriptor names. `None` if it is no socket that a program has opened.

@@ -11,6 +11,7 @@
 //! | `mailbox` | what is asked of a core from outside |
 //! | `clock` | the time that a core goes by |
 //! | `devices` | the ports that a mos.conf names, and what the forwarder is told about them |
+//! | `promise` | a value that another thread waits for |
 //! | `returning` | frames that leave by the port at which they arrived |
 //! | `worker` | the worker, as the loop sees it |
 
@@ -19,6 +20,7 @@ mod core;
 mod devices;
 mod logs;
 mod mailbox;
+mod promise;
 mod returning;
 #[cfg(test)]
 mod tests;
@@ -29,4 +31,5 @@ pub use self::core::{LiveCore, LiveError};
 pub use self::devices::{CoreDevices, Devices, DevicesError};
 pub use self::logs::{CORE_THREAD, CoreLogs};
 pub use self::mailbox::{Closed, Handle, Stopper};
+pub use self::promise::{Promise, Promised, promise};
 pub use self::worker::LiveWorker;

@@ -24,7 +24,8 @@ impl CoreLogs {
     pub fn create(directory: &Path, cores: impl Iterator<Item = u32>) -> io::Result<Self> {
         let create = |cpu: u32| {
             let path = directory.join(format!("log_{cpu}"));
-            let named = |error: io::Error| io::Error::new(error.kind(), format!("mos_log: {}: {error}", path.display()));
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("mos_log: {}: {error}", path.display()));
             Ok((format!("{CORE_THREAD}{cpu}"), File::create(&path).map_err(named)?))
         };
         Ok(Self { files: cores.map(create).collect::<io::Result<_>>()? })

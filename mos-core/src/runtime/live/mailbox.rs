@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use thiserror::Error;
 
+use super::promise::promise;
+
 /// The most offers that wait at a core. Whoever makes more is faster than it, and it must not take memory for that.
 const MAX_OFFERS: usize = 256;
 
@@ -134,12 +136,9 @@ impl<T> Handle<T> {
     ///
     /// [`Closed`].
     pub fn ask<R: Send + 'static>(&self, request: impl FnOnce(&mut T) -> R + Send + 'static) -> Result<R, Closed> {
-        let (answer, answers) = channel();
-        self.tell(move |core| {
-            // Whoever asked may have gone.
-            let _ = answer.send(request(core));
-        })?;
-        answers.recv().map_err(|_| Closed)
+        let (promise, answer) = promise();
+        self.tell(move |core| promise.keep(request(core)))?;
+        answer.wait()
     }
 }
 

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use super::source::{Block, Common, Page};
-use super::{generate, read, roff, root, stale};
+use super::{generate, read, roff, stale};
+use crate::tree;
 
 /// No function, but the page from which to begin.
 const OVERVIEW: &str = "libmos";
