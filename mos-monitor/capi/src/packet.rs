@@ -275,7 +275,7 @@ pub unsafe extern "C" fn mtcp_setlastpkt(
                 return Err(Errno::ENODATA);
             }
             if operation == number::MOS_DROP {
-                return if place.drop_packet() { Ok(()) } else { Err(Errno::EOPNOTSUPP) };
+                return drop_packet(place);
             }
             let offset = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
             let layer = layer(option)?;
@@ -291,11 +291,18 @@ pub unsafe extern "C" fn mtcp_setlastpkt(
     })
 }
 
+/// Does not forward the packet at hand.
+fn drop_packet(place: &mut dyn Place) -> Result {
+    if place.packet().is_none() {
+        return Err(Errno::ENODATA);
+    }
+    if place.drop_packet() { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+}
+
 /// See mtcp_cb_dropcurpkt(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_cb_dropcurpkt(mctx: mctx_t) -> c_int {
-    // SAFETY: there are no data.
-    unsafe { mtcp_setlastpkt(mctx, 0, 0, 0, std::ptr::null(), 0, number::MOS_DROP) }
+    status(|| Context::of(mctx)?.here(drop_packet))
 }
 
 /// See mtcp_sendpkt(3).
