@@ -31,8 +31,8 @@ struct FlowText {
 
 /// Everything that was told.
 #[derive(Default)]
-struct Text {
-    lines: Vec<String>,
+pub(crate) struct Text {
+    pub(crate) lines: Vec<String>,
     flows: Vec<FlowText>,
     raw: u64,
 }
@@ -192,13 +192,20 @@ fn writer() -> Monitor<Text, Option<usize>> {
 
 /// Replays a capture to its end and returns all that was told.
 fn told(capture: &[Frame], midstream: bool, immediate: bool, burst: usize) -> Text {
+    told_of(midstream, immediate, |core| {
+        feed(core, &mut batch(capture), burst);
+        core.advance(capture.iter().map(|frame| frame.time).max().unwrap_or_default());
+    })
+}
+
+/// The same of whatever the core is fed with.
+pub(crate) fn told_of(midstream: bool, immediate: bool, feed: impl FnOnce(&mut Core)) -> Text {
     let config = Config { checksum: ChecksumMode::Auto, midstream, ..Config::default() };
     let mut core = Core::new(config);
     let monitor = if immediate { writer().immediate() } else { writer() };
     let socket = core.open(monitor).expect("there is room");
     let raw = core.open_raw(RawMonitor::new("raw", 0_u64).on_packet(|cx| *cx.state += 1)).expect("there is room");
-    feed(&mut core, &mut batch(capture), burst);
-    core.advance(capture.iter().map(|frame| frame.time).max().unwrap_or_default());
+    feed(&mut core);
     finish(&mut core);
     assert_eq!(core.panics(), 0, "callbacks panicked");
     let raw = *core.state::<u64>(raw).expect("it is open");
@@ -249,7 +256,7 @@ fn agree(name: &str, capture: &[Frame], midstream: bool) -> Result<Vec<String>, 
 }
 
 /// The small captures are in the project, the large ones beside it.
-fn captures() -> Vec<PathBuf> {
+pub(crate) fn captures() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("traces");
     let mut files: Vec<PathBuf> = Vec::new();
     for folder in [Some(own), traces().map(|folder| folder.join("edge"))].into_iter().flatten() {

@@ -13,6 +13,7 @@ mod going_on;
 mod golden;
 mod handlers;
 mod immediate;
+mod in_c;
 mod in_step;
 mod injection;
 mod options;

@@ -64,7 +64,7 @@ fn address(value: &Value) -> IpAddr {
 }
 
 /// Every connection that its hosts saw through to its end has a record with the very bytes of both directions.
-fn assert_exact(name: &str, truth: &str, records: &[Value]) {
+pub(crate) fn assert_exact(name: &str, truth: &str, records: &[Value]) {
     let mut streams = HashMap::<_, Vec<&Value>>::new();
     for record in records {
         let client = (address(&record["src_ip"]), record["src_port"].as_u64());

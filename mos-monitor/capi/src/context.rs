@@ -32,6 +32,8 @@ const RUNNING: u32 = 2;
 const STOPPING: u32 = 3;
 /// Its core is gone; nobody has destroyed it yet.
 const DONE: u32 = 4;
+/// It was destroyed where that could not be finished: in a signal handler, perhaps. The place is free as soon as somebody needs one.
+const DESTROYED: u32 = 5;
 
 /// A place for a context.
 #[repr(C)]
@@ -78,7 +80,7 @@ impl Context {
             return Err(Errno::EACCES);
         }
         let context = Self(index);
-        if context.state() <= TAKEN { Err(Errno::EACCES) } else { Ok(context) }
+        if context.exists() { Ok(context) } else { Err(Errno::EACCES) }
     }
 
     fn slot(self) -> &'static Slot {
@@ -87,6 +89,10 @@ impl Context {
 
     fn state(self) -> u32 {
         self.slot().state.load(Ordering::Acquire)
+    }
+
+    fn exists(self) -> bool {
+        matches!(self.state(), RUNNING | STOPPING | DONE)
     }
 
     /// What the program calls it.
@@ -125,10 +131,18 @@ impl Context {
         }
     }
 
-    /// The place of a core that has gone is free.
+    /// A core that has gone is of no use to the program any more. Safe in a signal handler.
+    fn give_up(self) {
+        let _ = self.slot().state.compare_exchange(DONE, DESTROYED, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// The place of a core that was given up is free.
     fn free(self) {
+        if self.state() != DESTROYED {
+            return;
+        }
         self.join();
-        if self.slot().state.compare_exchange(DONE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.slot().state.compare_exchange(DESTROYED, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             *self.running() = None;
             self.slot().state.store(FREE, Ordering::Release);
         }
@@ -183,7 +197,7 @@ impl Context {
 
 /// The contexts that exist.
 fn all() -> impl Iterator<Item = Context> {
-    (0..MOST).map(Context).filter(|context| context.state() > TAKEN)
+    (0..MOST).map(Context).filter(|context| context.exists())
 }
 
 /// Whether no context exists.
@@ -201,14 +215,16 @@ pub(crate) fn destroy_all() {
     stop_all();
     for context in all() {
         context.wait();
-        context.free();
+        context.give_up();
     }
+    (0..MOST).map(Context).for_each(Context::free);
 }
 
 /// A place that nobody has, taken.
 fn take() -> Result<Context> {
     for _ in 0..MOST {
         let index = NEXT.fetch_add(1, Ordering::Relaxed) % MOST;
+        Context(index).free();
         if SLOTS[index].state.compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             return Ok(Context(index));
         }
@@ -225,6 +241,7 @@ fn create(cpu: c_int) -> Result<mctx_t> {
             return Err(Errno::EEXIST);
         }
         // It has come to the end of its captures.
+        context.give_up();
         context.free();
     }
     let plan = creating.plan(number)?;
@@ -289,7 +306,10 @@ fn wake_all(word: &AtomicU32) {
 /// See mtcp_create_context(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_create_context(cpu: c_int) -> mctx_t {
-    call(|| create(cpu))
+    call(|| {
+        here::forbid()?;
+        create(cpu)
+    })
 }
 
 /// See mtcp_destroy_context(3).
@@ -302,10 +322,17 @@ pub extern "C" fn mtcp_destroy_context(mctx: mctx_t) -> c_int {
             return -1;
         }
     };
+    let own = here::context();
+    if own.is_some_and(|own| own != context) {
+        // Two cores that destroy each other would wait for ever.
+        Errno::EPERM.set();
+        return -1;
+    }
     let errno = Errno::get();
     context.stop();
-    if here::context() != Some(context) {
+    if own.is_none() {
         context.wait();
+        context.give_up();
         if !may_be_in_handler() {
             status(|| {
                 context.free();

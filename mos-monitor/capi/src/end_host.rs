@@ -13,15 +13,13 @@ use crate::abi::mctx_t;
 use crate::boundary::{call, status};
 use crate::context::Context;
 use crate::errno::{Errno, Result};
-use crate::here;
 use crate::socket::kind;
+use crate::{here, process};
 
 /// Bytes of a `struct sockaddr_in`.
 const ADDRESS: libc::socklen_t = size_of::<libc::sockaddr_in>() as libc::socklen_t;
 /// The most pieces of a readv or writev, as Linux has it.
 const PIECES: c_int = 1024;
-/// The most connections that wait to be accepted.
-const BACKLOG: c_int = 1 << 24;
 
 thread_local! {
     /// The stream sockets of this core that do not block.
@@ -172,7 +170,7 @@ pub unsafe extern "C" fn mtcp_bind(
 /// See mtcp_listen(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_listen(mctx: mctx_t, sock: c_int, backlog: c_int) -> c_int {
-    let fine = check((1..=BACKLOG).contains(&backlog), Errno::EINVAL);
+    let fine = check((1..=process::most_flows()).contains(&backlog), Errno::EINVAL);
     status(|| unconnected(mctx, sock, fine, Errno::EOPNOTSUPP))
 }
 
@@ -208,7 +206,7 @@ pub unsafe extern "C" fn mtcp_connect(
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_init_rss(mctx: mctx_t, _saddr_base: u32, num_addr: c_int, _daddr: u32, _dport: u32) -> c_int {
     status(|| {
-        Context::of(mctx)?;
+        Context::of(mctx)?.ask(|_| Ok(()))?;
         check(num_addr >= 1, Errno::EINVAL)?;
         Err(Errno::ENOSYS)
     })
@@ -259,7 +257,7 @@ pub extern "C" fn mtcp_writev(mctx: mctx_t, sock: c_int, iov: *const libc::iovec
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_pipe(mctx: mctx_t, pipeid: *mut c_int) -> c_int {
     status(|| {
-        Context::of(mctx)?;
+        Context::of(mctx)?.ask(|_| Ok(()))?;
         check(!pipeid.is_null(), Errno::EFAULT)?;
         Err(Errno::ENOSYS)
     })
@@ -269,7 +267,7 @@ pub extern "C" fn mtcp_pipe(mctx: mctx_t, pipeid: *mut c_int) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_epoll_create(mctx: mctx_t, size: c_int) -> c_int {
     status(|| {
-        Context::of(mctx)?;
+        Context::of(mctx)?.ask(|_| Ok(()))?;
         check(size > 0, Errno::EINVAL)?;
         Err(Errno::ENOSYS)
     })

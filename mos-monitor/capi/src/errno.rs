@@ -24,6 +24,7 @@ impl Errno {
     pub(crate) const ENOBUFS: Self = Self(libc::ENOBUFS);
     pub(crate) const ENODATA: Self = Self(libc::ENODATA);
     pub(crate) const ENODEV: Self = Self(libc::ENODEV);
+    pub(crate) const ENOMEM: Self = Self(libc::ENOMEM);
     pub(crate) const ENOPROTOOPT: Self = Self(libc::ENOPROTOOPT);
     pub(crate) const ENOSYS: Self = Self(libc::ENOSYS);
     pub(crate) const ENOTCONN: Self = Self(libc::ENOTCONN);

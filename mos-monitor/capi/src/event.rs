@@ -22,18 +22,22 @@ pub(crate) struct Argument {
 }
 
 impl Argument {
-    /// A copy.
+    /// A copy, if there is memory for one.
     ///
     /// # Safety
     ///
     /// `from` has so many bytes.
-    unsafe fn copy(from: *const c_void, len: usize) -> Self {
-        let mut bytes = vec![0u128; len.div_ceil(size_of::<u128>())].into_boxed_slice();
+    unsafe fn copy(from: *const c_void, len: usize) -> Result<Self> {
+        let words = len.div_ceil(size_of::<u128>());
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(words).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(words, 0u128);
+        let mut bytes = bytes.into_boxed_slice();
         if len > 0 {
             // SAFETY: there is room for so many bytes; the caller says that there are so many.
             unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), bytes.as_mut_ptr().cast::<u8>(), len) };
         }
-        Self { bytes, len }
+        Ok(Self { bytes, len })
     }
 
     /// What a callback is given.
@@ -164,7 +168,7 @@ pub unsafe extern "C" fn mtcp_define_event(
             return Err(Errno::EINVAL);
         }
         // SAFETY: the caller says so.
-        let argument = unsafe { Argument::copy(arg.arg, if arg.arg.is_null() { 0 } else { arg.len }) };
+        let argument = unsafe { Argument::copy(arg.arg, if arg.arg.is_null() { 0 } else { arg.len })? };
         define(event, Cause::Filter(filter, Arc::new(argument)))
     })
 }

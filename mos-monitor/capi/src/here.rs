@@ -243,6 +243,8 @@ thread_local! {
 /// This thread is that of the context's core.
 pub(crate) fn enter(context: Context) {
     CONTEXT.set(Some(context));
+    // It is there for as long as the thread is.
+    monitors(|_| ());
 }
 
 /// No more: nothing is called here any more.
@@ -255,6 +257,11 @@ pub(crate) fn leave() {
 /// The context whose core's thread this is.
 pub(crate) fn context() -> Option<Context> {
     CONTEXT.try_with(Cell::get).ok().flatten()
+}
+
+/// For calls that no callback may make.
+pub(crate) fn forbid() -> Result {
+    if context().is_some() { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// What is known of the core's monitors.
@@ -296,6 +303,10 @@ pub(crate) fn lend<R>(place: &mut (dyn Place + '_), turn: Option<Turn>, call: im
 ///
 /// The place is taken meanwhile, so whoever comes in between, as a signal handler may, finds none.
 pub(crate) fn with<R>(act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
+    if MONITORS.try_with(|_| ()).is_err() {
+        // A callback has called exit(): what is the thread's own has gone already.
+        return Err(Errno::EACCES);
+    }
     let Some(mut place) = PLACE.take() else { return Err(Errno::EPERM) };
     let _restore = Restore(Some(place), TURN.get());
     // SAFETY: `lend` is under way and has lent it to this thread; nobody else has it, since it was taken.

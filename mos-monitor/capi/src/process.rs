@@ -21,7 +21,7 @@ use crate::boundary::status;
 use crate::core_thread::Plan;
 use crate::errno::{Errno, Result};
 use crate::util::GetNumCPUs;
-use crate::{context, event, signals};
+use crate::{context, event, here, signals};
 
 /// The most flows of a core, as mos.conf allows them.
 const MOST_FLOWS: c_int = 1 << 24;
@@ -266,6 +266,11 @@ pub(crate) fn has_buffers() -> bool {
     lock(&PROCESS).as_ref().is_none_or(|process| !process.conf.has_no_ring_buffers())
 }
 
+/// The most flows of a core, as things are set now.
+pub(crate) fn most_flows() -> c_int {
+    lock(&PROCESS).as_ref().map_or(0, |process| process.settings.flows)
+}
+
 /// The core that gets the packets between two endpoints, if frames are dealt out to so many cores now.
 pub(crate) fn core_of(a: SocketAddrV4, b: SocketAddrV4, cores: usize) -> Option<usize> {
     let process = lock(&PROCESS);
@@ -288,6 +293,7 @@ pub(crate) fn endpoint(address: u32, port: u16) -> SocketAddrV4 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mtcp_init(config_file: *const c_char) -> c_int {
     status(|| {
+        here::forbid()?;
         if config_file.is_null() {
             return Err(Errno::EFAULT);
         }
@@ -310,11 +316,8 @@ pub unsafe extern "C" fn mtcp_init(config_file: *const c_char) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_destroy() -> c_int {
     status(|| {
-        if crate::here::context().is_some() {
-            // The core that this is called on would wait for itself.
-            context::stop_all();
-            return Ok(());
-        }
+        // The core that this is called on would wait for itself.
+        here::forbid()?;
         context::destroy_all();
         event::forget_all();
         *lock(&PROCESS) = None;

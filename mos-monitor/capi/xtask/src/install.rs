@@ -33,6 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let libraries = Folder::make(prefix.join("lib"))?;
     libraries.copy(&shared, SONAME)?;
+    fs::remove_file(&shared).with_context(|| format!("cannot remove {}", shared.display()))?;
     libraries.copy(&archive.path, "libmos.a")?;
     libraries.link(SONAME, "libmos.so")?;
     // The name that the build files of programs for mOS know.

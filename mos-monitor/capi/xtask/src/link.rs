@@ -3,7 +3,7 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{self, Command};
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,7 +15,8 @@ pub(crate) const SONAME: &str = "libmos.so.0";
 
 /// Links it next to the archive.
 pub(crate) fn shared_library(archive: &Archive) -> Result<PathBuf> {
-    let library = archive.path.with_file_name(SONAME);
+    // Others may install at the same time.
+    let library = archive.path.with_file_name(format!("{SONAME}.{}", process::id()));
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let status = Command::new(&compiler)
         .args(["-shared", "-o"])
