@@ -252,64 +252,7 @@ impl Runner {
     }
 
     fn packet(&mut self, words: &[String]) {
-        let mut flags = 0;
-        for letter in words[1].chars() {
-            flags |= match letter {
-                'S' => TcpFlags::SYN,
-                'A' => TcpFlags::ACK,
-                'F' => TcpFlags::FIN,
-                'R' => TcpFlags::RST,
-                'P' => TcpFlags::PSH,
-                'U' => TcpFlags::URG,
-                '.' => 0,
-                other => panic!("no such flag: {other}"),
-            };
-        }
-        let seq = SeqNum(words[2].parse().unwrap());
-        let mut rest = &words[3..];
-        let mut ack = SeqNum(0);
-        if flags & TcpFlags::ACK != 0 {
-            ack = SeqNum(rest[0].parse().unwrap());
-            rest = &rest[1..];
-        }
-        let (mut payload, mut options, mut window, mut bad_checksum, mut cut) =
-            (Vec::new(), Vec::new(), 8192, false, None);
-        for word in rest {
-            if let Some(text) = word.strip_prefix('"') {
-                payload = text.as_bytes().to_vec();
-                continue;
-            }
-            match word.split_once('=').unwrap_or((word, "")) {
-                ("len", len) => payload = (0..len.parse().unwrap()).map(|at: usize| b'a' + (at % 26) as u8).collect(),
-                ("win", value) => window = value.parse().unwrap(),
-                ("mss", value) => {
-                    options.extend([2, 4]);
-                    options.extend(value.parse::<u16>().unwrap().to_be_bytes());
-                }
-                ("ws", value) => options.extend([1, 3, 3, value.parse().unwrap()]),
-                ("sackok", _) => options.extend([1, 1, 4, 2]),
-                ("ts", value) => {
-                    let (val, echo) = value.split_once(':').unwrap();
-                    options.extend([1, 1, 8, 10]);
-                    options.extend(val.parse::<u32>().unwrap().to_be_bytes());
-                    options.extend(echo.parse::<u32>().unwrap().to_be_bytes());
-                }
-                ("badsum", _) => bad_checksum = true,
-                ("cut", value) => cut = Some(value.parse::<usize>().unwrap()),
-                (other, _) => panic!("no such field: {other}"),
-            }
-        }
-        let (src, dst) = if words[0] == "c" { (self.client, self.server) } else { (self.server, self.client) };
-        let segment = TcpSegment { src, dst, seq, ack, flags, window, options: &options, payload: &payload };
-        let mut frame = segment.to_ethernet();
-        if bad_checksum {
-            let at = frame.len() - payload.len() - options.len() - 4;
-            frame[at] ^= 0x55;
-        }
-        let wire_len = frame.len() as u32;
-        if let Some(cut) = cut {
-            frame.truncate(frame.len() - payload.len() + cut);
-        }
+        let (frame, wire_len) = frame(words, self.client, self.server);
         let mut batch = FrameBatch::new();
         self.now_ms += 1;
         batch.push(&frame, wire_len, Timestamp::from_millis(self.now_ms), 0, LinkType::Ethernet);
@@ -317,8 +260,70 @@ impl Runner {
     }
 }
 
+/// The frame that a command sends, as far as it was captured, and how long it was.
+pub(crate) fn frame(words: &[String], client: SocketAddr, server: SocketAddr) -> (Vec<u8>, u32) {
+    let mut flags = 0;
+    for letter in words[1].chars() {
+        flags |= match letter {
+            'S' => TcpFlags::SYN,
+            'A' => TcpFlags::ACK,
+            'F' => TcpFlags::FIN,
+            'R' => TcpFlags::RST,
+            'P' => TcpFlags::PSH,
+            'U' => TcpFlags::URG,
+            '.' => 0,
+            other => panic!("no such flag: {other}"),
+        };
+    }
+    let seq = SeqNum(words[2].parse().unwrap());
+    let mut rest = &words[3..];
+    let mut ack = SeqNum(0);
+    if flags & TcpFlags::ACK != 0 {
+        ack = SeqNum(rest[0].parse().unwrap());
+        rest = &rest[1..];
+    }
+    let (mut payload, mut options, mut window, mut bad_checksum, mut cut) = (Vec::new(), Vec::new(), 8192, false, None);
+    for word in rest {
+        if let Some(text) = word.strip_prefix('"') {
+            payload = text.as_bytes().to_vec();
+            continue;
+        }
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("len", len) => payload = (0..len.parse().unwrap()).map(|at: usize| b'a' + (at % 26) as u8).collect(),
+            ("win", value) => window = value.parse().unwrap(),
+            ("mss", value) => {
+                options.extend([2, 4]);
+                options.extend(value.parse::<u16>().unwrap().to_be_bytes());
+            }
+            ("ws", value) => options.extend([1, 3, 3, value.parse().unwrap()]),
+            ("sackok", _) => options.extend([1, 1, 4, 2]),
+            ("ts", value) => {
+                let (val, echo) = value.split_once(':').unwrap();
+                options.extend([1, 1, 8, 10]);
+                options.extend(val.parse::<u32>().unwrap().to_be_bytes());
+                options.extend(echo.parse::<u32>().unwrap().to_be_bytes());
+            }
+            ("badsum", _) => bad_checksum = true,
+            ("cut", value) => cut = Some(value.parse::<usize>().unwrap()),
+            (other, _) => panic!("no such field: {other}"),
+        }
+    }
+    let (src, dst) = if words[0] == "c" { (client, server) } else { (server, client) };
+    let segment = TcpSegment { src, dst, seq, ack, flags, window, options: &options, payload: &payload };
+    let mut frame = segment.to_ethernet();
+    if bad_checksum {
+        let at = frame.len() - payload.len() - options.len() - 4;
+        frame[at] ^= 0x55;
+    }
+    let wire_len = frame.len() as u32;
+    if let Some(cut) = cut {
+        frame.truncate(frame.len() - payload.len() + cut);
+    }
+    (frame, wire_len)
+}
+
 /// Words, with a `"payload in quotes"` as one word that keeps its opening quote.
-fn split(command: &str) -> Vec<String> {
+pub(crate) fn split(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = command.trim();
     while !rest.is_empty() {
@@ -356,14 +361,26 @@ fn replay(text: &str) -> String {
     result
 }
 
-#[test]
-fn scenarios_raise_the_events_they_name() {
+fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(files.len() >= 30, "scenarios are missing from {}", folder.display());
+    files
+}
+
+/// The names and the texts of all scenarios.
+pub(crate) fn scenarios() -> impl Iterator<Item = (String, String)> {
+    files().into_iter().map(|file| {
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(&file).unwrap())
+    })
+}
+
+#[test]
+fn scenarios_raise_the_events_they_name() {
     let mut wrong = Vec::new();
-    for file in files {
+    for file in files() {
         let expected = std::fs::read_to_string(&file).unwrap();
         let raised = replay(&expected);
         if raised == expected {
