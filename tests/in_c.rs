@@ -84,9 +84,7 @@ fn programs_in_c_are_told_what_monitors_in_rust_are_told() {
             // In the same bursts everything comes at the same place.
             let told = told_of(midstream, false, |core| {
                 let mut port = CapturePort::open(&path.to_string_lossy(), None, 0).unwrap();
-                while port.receive(&mut |burst| drop(core.process(burst))).is_ok_and(|arrival| arrival != Arrival::End)
-                {
-                }
+                while port.receive(&mut |burst| _ = core.process(burst)).is_ok_and(|arrival| arrival != Arrival::End) {}
                 core.advance(port.time().unwrap_or_default());
             });
             let told: Vec<_> = told.lines.iter().filter_map(|line| common(line)).collect();

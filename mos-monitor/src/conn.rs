@@ -194,6 +194,10 @@ impl<At> Conn<'_, '_, At> {
         act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
     ) -> Result<R, ControlError> {
         let (member, flow) = self.control.active(socket)?;
+        if flow == self.id() && member == self.member() {
+            // This one, most often.
+            return Ok(act(&mut Conn::new(self.cx, self.control)));
+        }
         with_flow(self.cx.any_flow(flow), self.control, member, act)
     }
 
@@ -224,8 +228,13 @@ pub(crate) fn with_flow<R>(
 impl<At> Conn<'_, '_, At> {
     /// The descriptor of this flow for this monitor (MOS_SOCK_MONITOR_STREAM_ACTIVE): made when first asked for, valid
     /// until the flow ends. `None` if there are no descriptors left.
+    #[inline]
     pub fn socket(&mut self) -> Option<Descriptor> {
-        self.control.flow_socket(self.member(), self.cx.flow())
+        let member = self.member();
+        match self.control.flow_socket(member, self.cx.slot()) {
+            Some(descriptor) => Some(descriptor),
+            None => self.control.open_flow_socket(member, self.cx.flow()),
+        }
     }
 
     /// Lets `handler` be called for `event` on this flow. One that was registered there before is replaced. However many flows

@@ -613,14 +613,17 @@ impl Control {
         self.sockets.get(descriptor).ok().copied()
     }
 
-    /// The descriptor for one flow of a monitor, made if there is none.
-    pub(crate) fn flow_socket(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
-        let sockets = &mut self.flow_sockets[usize::from(member.index)];
-        if let Some(descriptor) = sockets.get(flow.slot()) {
-            return Some(descriptor);
-        }
+    /// The descriptor that a monitor has for the flow in `slot`, if one was made.
+    #[inline]
+    pub(crate) fn flow_socket(&self, member: Member, slot: usize) -> Option<Descriptor> {
+        self.flow_sockets[usize::from(member.index)].get(slot)
+    }
+
+    /// Makes one for a flow that has none.
+    #[inline(never)]
+    pub(crate) fn open_flow_socket(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
         let descriptor = self.sockets.open(Socket::Active { member, flow })?;
-        sockets.set(flow.slot(), descriptor);
+        self.flow_sockets[usize::from(member.index)].set(flow.slot(), descriptor);
         Some(descriptor)
     }
 

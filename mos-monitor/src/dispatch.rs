@@ -310,12 +310,12 @@ impl Monitors {
         self.apply(&mut cx.attachments());
     }
 
-    /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices. `None`:
-    /// one of them has refused it for all.
+    /// Those of the `choosy` monitors that want a flow with this first packet, by the bits of their indices. `None`: one of them has
+    /// refused it for all.
     #[cold]
-    fn choose(&mut self, cx: &PacketCx<'_>) -> Option<u16> {
+    fn choose(&mut self, choosy: u16, cx: &PacketCx<'_>) -> Option<u16> {
         let mut monitors = 0;
-        for member in self.creation.iter().filter(|member| self.choosy & 1 << member.index != 0) {
+        for member in self.creation.iter().filter(|member| choosy & 1 << member.index != 0) {
             let Some(open) = &mut self.streams[usize::from(member.index)] else { continue };
             let monitor = &mut open.monitor;
             if monitor.can_refuse() && self.control.run(|_| monitor.refuses(&cx.packet())) == Some(true) {
@@ -359,9 +359,10 @@ impl Observer for Monitors {
     }
 
     fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
-        let mut monitors = self.always;
-        if self.choosy != 0 {
-            monitors |= self.choose(cx)?;
+        let family = usize::from(cx.is_ipv6());
+        let mut monitors = self.always[family];
+        if self.choosy[family] != 0 {
+            monitors |= self.choose(self.choosy[family], cx)?;
         }
         if monitors == 0 {
             return None;

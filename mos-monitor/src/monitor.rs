@@ -55,6 +55,7 @@ pub struct Monitor<S = (), F = ()> {
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
     timers: Vec<(Timer, u32)>,
+    ipv6: bool,
     accept: Option<Accept>,
     refuse: Option<Accept>,
     on_unseen: Option<OnUnseen<S>>,
@@ -91,6 +92,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             flow_timer: Vec::new(),
             core_timer: Vec::new(),
             timers: Vec::new(),
+            ipv6: true,
             accept: None,
             refuse: None,
             on_unseen: None,
@@ -162,6 +164,13 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 
     fn with(mut self, change: Change) -> Self {
         self.settings.apply(change);
+        self
+    }
+
+    /// Nothing of IPv6 is told: no flows, no orphans.
+    #[must_use]
+    pub fn without_ipv6(mut self) -> Self {
+        self.ipv6 = false;
         self
     }
 

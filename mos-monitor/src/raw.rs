@@ -176,6 +176,7 @@ impl<S> PacketHandlers<S> {
 pub struct RawMonitor<S = ()> {
     name: String,
     state: S,
+    ipv6: bool,
     filter: Option<Filter>,
     handlers: PacketHandlers<S>,
     orphans: PacketHandlers<S>,
@@ -193,10 +194,18 @@ impl<S: 'static> RawMonitor<S> {
         Self {
             name: name.into(),
             state,
+            ipv6: true,
             filter: None,
             handlers: PacketHandlers::new(Event::PktIn),
             orphans: PacketHandlers::new(Event::Orphan),
         }
+    }
+
+    /// Nothing of IPv6 is told.
+    #[must_use]
+    pub fn without_ipv6(mut self) -> Self {
+        self.ipv6 = false;
+        self
     }
 
     /// PKT_IN and ORPHAN only for packets that `filter` matches (raw_pkt_filter).
@@ -218,6 +227,11 @@ impl<S: 'static> RawMonitor<S> {
     pub fn on_orphan(mut self, callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static) -> Self {
         self.orphans.register(Event::Orphan.into(), Box::new(callback));
         self
+    }
+
+    fn lets_in(&self, packet: &PacketView<'_>) -> bool {
+        let is_seen = self.ipv6 || packet.packet.ip_version != 6;
+        is_seen && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
     pub(crate) fn events(&self) -> [PacketEvents; 2] {
@@ -272,7 +286,7 @@ pub(crate) trait AnyRaw {
 
 impl<S: 'static> AnyRaw for RawMonitor<S> {
     fn wants(&self, packet: &PacketView<'_>) -> bool {
-        !self.handlers.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        !self.handlers.is_empty() && self.lets_in(packet)
     }
 
     fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
@@ -280,7 +294,7 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
     }
 
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
-        !self.orphans.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        !self.orphans.is_empty() && self.lets_in(packet)
     }
 
     fn orphan(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
@@ -290,6 +304,7 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
     fn add(&mut self, addition: Addition) {
         match addition {
             Addition::Filter(filter) => self.filter = filter,
+            Addition::Ipv6(sees) => self.ipv6 = sees,
             Addition::Packets(addition) => {
                 if let Ok(addition) = addition.downcast::<PacketAddition<S>>()
                     && let Some(other) = self.handlers.add(*addition)

@@ -23,6 +23,7 @@ pub(crate) trait StreamMonitor {
     fn forest(&self) -> &Forest;
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
+    fn sees_ipv6(&self) -> bool;
     /// Whether it has a callback that chooses among flows for itself.
     fn can_accept(&self) -> bool;
     /// Whether it has one that chooses for all.
@@ -73,6 +74,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
 
     fn state_mut(&mut self) -> &mut dyn Any {
         &mut self.state
+    }
+
+    fn sees_ipv6(&self) -> bool {
+        self.ipv6
     }
 
     fn can_accept(&self) -> bool {
@@ -150,7 +155,8 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
-        !self.orphans.is_empty() && self.orphan_filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        let is_seen = self.ipv6 || packet.packet.ip_version != 6;
+        !self.orphans.is_empty() && is_seen && self.orphan_filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
@@ -175,6 +181,7 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
                 self.filters.push(filter.and_then(unbox::<EventFilter<S, F>>));
             }
             Addition::Accept(accept) => self.accept = Some(accept),
+            Addition::Ipv6(sees) => self.ipv6 = sees,
             Addition::Filter(filter) => self.orphan_filter = filter,
             Addition::Packets(addition) => {
                 if let Some(addition) = unbox::<PacketAddition<S>>(addition) {
