@@ -135,9 +135,8 @@ event_t mtcp_define_event(event_t event, filter_t filter, struct filter_arg *arg
 event_t mtcp_alloc_event(event_t event);
 
 /*
- * Raises an event of mtcp_alloc_event(), in a filter or callback of its parent or of an event below
- * that.
- * EPERM: not in a filter or callback. EINVAL: the event was not allocated below the one at hand.
+ * Raises an event of mtcp_alloc_event(), in a filter of its parent or of an event below that.
+ * EPERM: not in a filter. EINVAL: the event was not allocated below the one at hand.
  */
 int mtcp_raise_event(mctx_t mctx, event_t event);
 

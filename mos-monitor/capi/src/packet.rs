@@ -46,10 +46,12 @@ fn copy(place: &dyn Place) -> Result<pkt_info> {
         copy.resize(copy.len().max(padding + usize::from(short(packet.info.eth_len))), 0);
         // Its memory stays where it is until the next call: that is when it is filled again.
         let memory = copy.as_mut_ptr();
-        let pointer = |number: usize| match parts[number].is_empty() {
-            true => null_mut(),
-            // SAFETY: the part starts within the copy.
-            false => unsafe { memory.add(starts[number]) },
+        let is_tcp = !packet.tcp.is_empty();
+        let there = [!packet.ethernet.is_empty(), !packet.ip.is_empty(), is_tcp, is_tcp];
+        let pointer = |number: usize| match there[number] {
+            // SAFETY: the part starts within the copy, or, without a byte, at its end.
+            true => unsafe { memory.add(starts[number]) },
+            false => null_mut(),
         };
         let info = &packet.info;
         Ok(pkt_info {

@@ -23,7 +23,7 @@ struct talk {
 	uint32_t next[2];	/* what it sends next */
 };
 
-static FILE *capture_file;
+static FILE *capture_file, *tick_file;
 static uint64_t capture_time;	/* of the next frame, in microseconds */
 
 static inline void
@@ -68,35 +68,64 @@ transport_sum(const uint8_t *ip, size_t len)
 	return fold(sum16(ip + header, len - header, sum16(ip + 12, 8, ip[9] + (len - header))));
 }
 
-static inline void
-begin_capture(const char *path)
+static inline FILE *
+create_capture(const char *path)
 {
 	static const uint32_t header[] = { 0xa1b2c3d4, 2 | 4 << 16, 0, 0, 262144, 1 };
+	FILE *file = fopen(path, "wb");
 
-	capture_file = fopen(path, "wb");
-	if (capture_file == NULL || fwrite(header, sizeof(header), 1, capture_file) != 1) {
+	if (file == NULL || fwrite(header, sizeof(header), 1, file) != 1) {
 		perror(path);
 		exit(2);
 	}
+	return file;
+}
+
+static inline void
+begin_capture(const char *path)
+{
+	capture_file = create_capture(path);
 	capture_time = 1000000;
+}
+
+/* With a second one, in which a datagram of no interest follows each frame: between the two, every frame is a burst of its own. */
+static inline void
+begin_capture_with_ticks(const char *path, const char *ticks)
+{
+	begin_capture(path);
+	tick_file = create_capture(ticks);
 }
 
 static inline void
 end_capture(void)
 {
-	if (fclose(capture_file) != 0) {
+	if (fclose(capture_file) != 0 || (tick_file != NULL && fclose(tick_file) != 0)) {
 		perror("capture");
 		exit(2);
 	}
+	tick_file = NULL;
+}
+
+static inline void
+write_frame(FILE *file, uint64_t time, const uint8_t *bytes, size_t len)
+{
+	uint32_t header[4] = { time / 1000000, time % 1000000, len, len };
+
+	fwrite(header, sizeof(header), 1, file);
+	fwrite(bytes, len, 1, file);
 }
 
 static inline void
 frame(const uint8_t *bytes, size_t len)
 {
-	uint32_t header[4] = { capture_time / 1000000, capture_time % 1000000, len, len };
+	static const uint8_t tick[42] = {
+		[12] = 8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0x26, 0x0b, 10, 0, 0, 99, 10, 0, 0, 100,
+		0x13, 0x88, 0, 53, 0, 8, 0, 0,
+	};
 
-	fwrite(header, sizeof(header), 1, capture_file);
-	fwrite(bytes, len, 1, capture_file);
+	write_frame(capture_file, capture_time, bytes, len);
+	if (tick_file != NULL)
+		write_frame(tick_file, capture_time + 500, tick, sizeof(tick));
 	capture_time += 1000;
 }
 

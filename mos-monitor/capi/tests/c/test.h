@@ -153,6 +153,14 @@ start(void)
 	return context(0);
 }
 
+/* The same, with bursts of one packet: see begin_capture_with_ticks. */
+static inline mctx_t
+start_with_ticks(void)
+{
+	init("forward = 0", "pcap:in.pcap 0x1\npcap:ticks.pcap 0x1");
+	return context(0);
+}
+
 /* Lets the context come to its end, and gives everything back. */
 static inline void
 finish(mctx_t mctx)

@@ -26,4 +26,4 @@ macro_rules! programs {
     };
 }
 
-programs! { args close life random }
+programs! { args buffers close events life packets random }
