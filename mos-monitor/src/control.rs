@@ -7,6 +7,7 @@ use mos_core::reassembly::OverlapPolicy;
 use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
 use mos_core::time::Timestamp;
 
+use crate::calls::Told;
 use crate::error::{CloseError, ControlError, OpenError, TimerError};
 use crate::event::{EventId, Forest, is_raised_at};
 use crate::flow_sockets::FlowSockets;
@@ -95,18 +96,9 @@ pub struct Control {
     pub(crate) guard: Guard,
     pub(crate) now: Timestamp,
     pub(crate) told: Told,
-    pub(crate) is_shut_down: bool,
-}
-
-/// What the monitor whose turn it is is told of the flow at hand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
-    pub(crate) member: Member,
-    pub(crate) side: Side,
-    pub(crate) hook: Hook,
-    pub(crate) event: EventId,
     /// Of an ERROR; `None` while something else is told.
     pub(crate) reason: Option<ErrorReason>,
+    pub(crate) is_shut_down: bool,
 }
 
 impl Default for Control {
@@ -125,12 +117,12 @@ impl Default for Control {
             guard: Guard::default(),
             now: Timestamp::ZERO,
             told: Told {
+                event: EventId::Builtin(Event::PktIn),
                 member: Member { index: 0, order: 0 },
                 side: Side::Client,
                 hook: Hook::Null,
-                event: EventId::Builtin(Event::PktIn),
-                reason: None,
             },
+            reason: None,
             is_shut_down: false,
         }
     }

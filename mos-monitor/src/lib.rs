@@ -29,6 +29,7 @@
 //! # Ok::<(), mos_monitor::OpenError>(())
 //! ```
 
+mod calls;
 mod conn;
 mod context;
 mod control;

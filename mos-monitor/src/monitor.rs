@@ -463,7 +463,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         mut callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static,
     ) -> Handler<AtError> {
         self.add(move |state, flow, cx, control| {
-            if let Some(reason) = control.told.reason {
+            if let Some(reason) = control.reason {
                 callback(&mut ErrorCx { state, flow, conn: Conn::new(cx, control), reason });
             }
         })

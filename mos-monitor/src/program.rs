@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use mos_core::event::{Event, Interest};
+use mos_core::event::Interest;
 
 use crate::event::{EventId, Forest, UserEvent};
 
@@ -36,16 +36,6 @@ pub(crate) struct Program {
     nodes: Box<[Node]>,
     /// Where the pairs of a hook and a built-in event stand, by their numbers (see [`Interest::PAIRS`]).
     roots: [(u32, u32); Interest::PAIRS],
-    /// The handlers of the pairs for which there is nothing but one.
-    only: [Only; Interest::PAIRS],
-}
-
-/// All there is for a pair of a hook and a built-in event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Only {
-    pub(crate) event: Event,
-    /// [`NOBODY`] if it is not all there is.
-    pub(crate) handler: u32,
 }
 
 /// The handler of an event that has none.
@@ -74,11 +64,18 @@ impl Program {
         self.roots[pair]
     }
 
+    /// The built-in event of a pair, if there is anything for it.
+    pub(crate) fn event(&self, pair: usize) -> Option<EventId> {
+        let (start, end) = self.roots[pair];
+        (start < end).then(|| self.node(start).event)
+    }
+
     /// The handler of a pair, if there is nothing else for it.
-    #[inline]
-    pub(crate) fn only(&self, pair: usize) -> Option<Only> {
-        let only = self.only[pair];
-        if only.handler == NOBODY { None } else { Some(only) }
+    pub(crate) fn only(&self, pair: usize) -> Option<u32> {
+        match self.roots[pair] {
+            (start, end) if start + 1 == end => Some(self.node(start).handler).filter(|handler| *handler != NOBODY),
+            _ => None,
+        }
     }
 
     /// Where `walk` goes on, where the built-in event there ends, and whether the event there is known to happen.
@@ -175,7 +172,6 @@ impl Tree {
         let raised = |branch: &Branch| matches!(branch.event, EventId::User(user) if forest.is_raised(user));
         let mut nodes = Vec::with_capacity(self.branches.len());
         let mut roots = [(0, 0); Interest::PAIRS];
-        let mut only = [Only { event: Event::PktIn, handler: NOBODY }; Interest::PAIRS];
         for (pair, root) in std::mem::take(&mut self.roots) {
             let start = nodes.len() as u32;
             // An own stack: nesting may be deeper than the thread's.
@@ -199,11 +195,8 @@ impl Tree {
                 }
             }
             roots[pair] = (start, nodes.len() as u32);
-            if let [Node { event: EventId::Builtin(event), handler, .. }] = nodes[start as usize..] {
-                only[pair] = Only { event, handler };
-            }
         }
-        Program { nodes: nodes.into(), roots, only }
+        Program { nodes: nodes.into(), roots }
     }
 }
 
@@ -214,6 +207,8 @@ enum Step {
 
 #[cfg(test)]
 mod tests {
+    use mos_core::event::Event;
+
     use super::*;
 
     #[test]
