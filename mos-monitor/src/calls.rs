@@ -1,9 +1,12 @@
 //! What is called when the monitors of a flow are told something, in the order in which that is done: flat lists, made once for all
 //! flows with the same set.
 
+use std::rc::Rc;
+
 use mos_core::event::{Hook, Interest, Side};
 
 use crate::event::EventId;
+use crate::program::Node;
 use crate::sets::{Member, Seat};
 
 /// Of what monitors are told. Each has a list for each side.
@@ -49,16 +52,16 @@ pub(crate) struct Told {
 }
 
 /// What is to be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Called {
     /// A handler: that is all there is for the pair. The usual case, and the cheapest.
     Handler(u32),
-    /// Whatever the program of the table says, which belongs to this one among the seats.
-    Program(u32),
+    /// What these nodes of a program say.
+    Nodes(Rc<[Node]>),
 }
 
 /// The turn of one monitor for one pair of a hook and a built-in event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// Put together before: noted with two stores.
     pub(crate) told: Told,
@@ -81,18 +84,16 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Those of these seats, which are in order of creation. Callbacks that are timed are all called by programs, which see to that.
+    /// Those of these seats, which are in order of creation. Callbacks that are timed are all called by nodes: the walk over them sees to that.
     pub(crate) fn new(seats: &[Seat], timed: bool) -> Self {
         Self {
             lists: Occasion::ALL.map(|occasion| {
                 Side::BOTH.map(|side| {
                     let mut calls = Vec::new();
-                    let mut add =
-                        |(place, seat): (usize, &Seat)| push(&mut calls, place as u32, seat, occasion, side, timed);
-                    let seats = seats.iter().enumerate();
+                    let mut add = |seat: &Seat| push(&mut calls, seat, occasion, side, timed);
                     match occasion.towards(side) {
-                        Side::Server => seats.for_each(&mut add),
-                        Side::Client => seats.rev().for_each(&mut add),
+                        Side::Server => seats.iter().for_each(&mut add),
+                        Side::Client => seats.iter().rev().for_each(&mut add),
                     }
                     calls.into()
                 })
@@ -108,17 +109,21 @@ impl Calls {
 }
 
 /// Appends the calls of one seat.
-fn push(calls: &mut Vec<Call>, place: u32, seat: &Seat, occasion: Occasion, side: Side, timed: bool) {
+fn push(calls: &mut Vec<Call>, seat: &Seat, occasion: Occasion, side: Side, timed: bool) {
+    let program = &seat.table.program;
     let mut rest = seat.table.told(occasion, side);
-    while !rest.is_empty() {
+    loop {
         let before = rest;
         let Some(number) = rest.pop_pair() else { return };
-        let Some(event) = seat.table.program.event(number) else { continue };
-        let only = seat.table.program.only(number).filter(|_| !timed);
+        let nodes = program.nodes(number);
+        let Some(first) = nodes.first() else { continue };
         calls.push(Call {
-            told: Told { event, member: seat.member, side, hook: occasion.hook() },
+            told: Told { event: first.event, member: seat.member, side, hook: occasion.hook() },
             pair: before.without(rest),
-            called: only.map_or(Called::Program(place), Called::Handler),
+            called: match program.only(number) {
+                Some(handler) if !timed => Called::Handler(handler),
+                _ => Called::Nodes(Rc::clone(nodes)),
+            },
         });
     }
 }

@@ -8,16 +8,24 @@ use crate::calls::{Called, Occasion, Told};
 use crate::control::Control;
 use crate::monitor::StreamMonitor;
 use crate::monitors::Monitors;
-use crate::program::Walk;
+use crate::program::{Node, Place};
 use crate::sets::{MAX_SETS, Member, Seat, Set};
 use crate::timer::{Armed, Clock};
 
 /// A callback has: its monitor leaves the flow, and hears no more of what is being told.
 #[cold]
 #[inline(never)]
-fn panicked(cx: &FlowCx<'_>, control: &mut Control) -> Walk {
+fn panicked(cx: &FlowCx<'_>, control: &mut Control) {
     control.leave(control.told.member, cx.flow());
-    Walk::DONE
+}
+
+/// What is still to be told to the monitor on a seat.
+#[derive(Debug)]
+struct Rest {
+    seat: Seat,
+    events: Interest,
+    /// How far the first of them has been told.
+    place: Place,
 }
 
 impl Monitors {
@@ -55,18 +63,17 @@ impl Monitors {
             }
             let Some(open) = &mut streams[usize::from(call.told.member.index)] else { continue };
             control.told = call.told;
-            let to = match call.called {
-                Called::Handler(handler) => {
+            let to = match &call.called {
+                &Called::Handler(handler) => {
                     let slot = cx.slot();
                     let called = control.catch(|control| open.monitor.call(handler as usize, slot, cx, control));
                     if called.is_some() && control.is_idle() {
                         continue;
                     }
-                    called.map(|()| Walk::DONE)
+                    called.map(|()| Place::new(1, false))
                 }
-                Called::Program(place) => {
-                    let program = &set.seats[place as usize].table.program;
-                    let to = control.catch(|control| open.monitor.tell(cx, control, program, Walk::new(call.pair)));
+                Called::Nodes(nodes) => {
+                    let to = control.catch(|control| open.monitor.tell(cx, control, nodes, 0));
                     if to.is_some() && control.is_idle() {
                         continue;
                     }
@@ -84,25 +91,26 @@ impl Monitors {
     #[inline(never)]
     fn tell_on(
         &mut self,
-        from: Option<(usize, Option<Walk>)>,
+        from: Option<(usize, Option<Place>)>,
         cx: &mut FlowCx<'_>,
         occasion: Occasion,
         side: Side,
         events: Interest,
         concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
     ) {
+        let mut last = from.map(|_| self.control.told.member);
         let mut asked = from.and_then(|(behind, to)| {
             let set = self.sets.get(cx.table())?;
             let calls = set.calls.of(occasion, side);
             let (told, behind) = calls.split_at(calls.len() - behind);
             let call = told.last()?;
-            let walk = match to {
-                Some(walk) => Walk { events: call.rest(behind).and(events), ..walk },
-                None => panicked(cx, &mut self.control),
+            let Some(place) = to else {
+                panicked(cx, &mut self.control);
+                return None;
             };
-            Some((set.seat(call.told.member)?.clone(), walk))
+            let events = call.pair.or(call.rest(behind).and(events));
+            Some(Rest { seat: set.seat(call.told.member)?.clone(), events, place })
         });
-        let mut last = None;
         loop {
             // What was asked for is done before the next callback.
             if !self.control.is_idle() {
@@ -114,22 +122,34 @@ impl Monitors {
                 let seat = set.next(occasion.towards(side), last)?;
                 let is_told = concerns(cx, set, seat.member);
                 let events = if is_told { seat.table.told(occasion, side).and(events) } else { Interest::NONE };
-                Some((seat.clone(), Walk::new(events)))
+                Some(Rest { seat: seat.clone(), events, place: Place::new(0, false) })
             };
-            let Some((seat, walk)) = asked.take().or_else(next) else { return };
-            let member = seat.member;
+            let Some(mut rest) = asked.take().or_else(next) else { return };
+            let (member, events) = (rest.seat.member, rest.events);
             last = Some(member);
-            if !sets.has(cx.table(), member) {
-                continue;
-            }
+            let Some(pair) = rest.events.pop_pair().filter(|_| sets.has(cx.table(), member)) else { continue };
             let Some(open) = &mut streams[usize::from(member.index)] else { continue };
-            let event = control.told.event;
-            control.told = Told { event, member, side, hook: occasion.hook() };
-            let to = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, walk));
-            let walk = to.unwrap_or_else(|| panicked(cx, control));
-            if !control.is_idle() {
-                asked = Some((seat, walk));
-            }
+            let monitor = &mut open.monitor;
+            control.told = Told { member, side, hook: occasion.hook(), ..control.told };
+            let nodes = rest.seat.table.program.nodes(pair);
+            let at = rest.place.at();
+            let to = if rest.place.happens() {
+                let Node { event, handler, .. } = nodes[at];
+                let slot = cx.slot();
+                control.told.event = event;
+                let called = control.run(|control| monitor.call(handler as usize, slot, cx, control));
+                called.map(|()| Place::new(at + 1, false))
+            } else {
+                control.catch(|control| monitor.tell(cx, control, nodes, at))
+            };
+            asked = match to {
+                Some(place) if place.at() >= nodes.len() => Some(Rest { place: Place::new(0, false), ..rest }),
+                Some(place) => Some(Rest { events, place, ..rest }),
+                None => {
+                    panicked(cx, control);
+                    None
+                }
+            };
         }
     }
 

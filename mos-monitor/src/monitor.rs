@@ -55,8 +55,8 @@ pub struct Monitor<S = (), F = ()> {
     /// What flows begin with.
     settings: Settings,
     defined: Defined,
-    /// By user event; those without one are raised.
-    filters: Vec<Option<EventFilter<S, F>>>,
+    /// By user event; those of events that are raised are never asked.
+    filters: Vec<EventFilter<S, F>>,
     callbacks: Vec<OnEvent<S, F>>,
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
@@ -244,7 +244,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// As [`Self::define`].
     pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
         let event = self.define_event(parent.into(), true, None);
-        self.filters.push(None);
+        self.filters.push(Box::new(|_, _, _, _, _| false));
         event
     }
 
@@ -255,9 +255,9 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         key: Option<FilterKey>,
     ) -> UserEvent {
         let evaluated = self.define_event(parent, false, key);
-        self.filters.push(Some(Box::new(move |state, flow, cx, control, defined| {
+        self.filters.push(Box::new(move |state, flow, cx, control, defined| {
             filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), evaluated, defined })
-        })));
+        }));
         evaluated
     }
 

@@ -204,10 +204,14 @@ impl Stack {
     #[inline(never)]
     fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.sender = side;
-        match self.send_short(slot, side, index, SND_PKT_IN, burst, observer) {
+        self.begin_edits(slot, side, index);
+        self.dropped = false;
+        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+        observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
+        match cx.stack.fate(index, &cx.burst) {
             Fate::Kept => {
-                if self.arrive_told(slot, side, index, burst).any(AFTER_SND) {
-                    self.raise_received(slot, side.other(), index, burst, observer);
+                if cx.stack.arrive_told(slot, side, index, &cx.burst).any(AFTER_SND) {
+                    cx.raise_received(side.other(), observer);
                 }
             }
             Fate::Dropped => {}
@@ -219,7 +223,7 @@ impl Stack {
     #[inline(never)]
     fn hear<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.sender = side.other();
-        self.raise_received(slot, side, index, burst, observer);
+        FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) }.raise_received(side, observer);
     }
 
     /// What is behind the SND hook and before the RCV hook. Returns what is wanted, looked at once: the callbacks at the SND hook may
@@ -236,23 +240,6 @@ impl Stack {
             self.measure_short(slot, side, index, burst);
         }
         wanted
-    }
-
-    /// The RCV hook of `side`, and what comes after that.
-    #[inline(always)]
-    fn raise_received<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        index: usize,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) {
-        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
-        cx.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
-        if cx.wanted().any(Wanted::IMMEDIATE) {
-            cx.deliver_immediate(observer);
-        }
     }
 
     /// A segment in order that changes an endpoint's state, or that comes while one is closing: the handshake's last ACK, a
@@ -330,10 +317,16 @@ impl Stack {
         if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
+        self.begin_edits(slot, side, index);
+        self.send(slot, side, index, events, burst, observer)
+    }
+
+    /// Nothing of the packet has been edited yet.
+    #[inline(always)]
+    fn begin_edits(&mut self, slot: u32, side: Side, index: usize) {
         let packet = &self.packets[index];
         let sent = (packet.seq, packet.payload_len);
         self.edits = Edits { fresh: self.is_fresh(slot, side, sent, sent.0), sent, ..Edits::default() };
-        self.send(slot, side, index, events, burst, observer)
     }
 
     /// The payload of a segment from `side`, for the readers of its peer.
@@ -383,5 +376,16 @@ impl Stack {
         }
         let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
+    }
+}
+
+impl FlowCx<'_> {
+    /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
+    #[inline(always)]
+    fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
+        self.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
+        if self.wanted().any(Wanted::IMMEDIATE) {
+            self.deliver_immediate(observer);
+        }
     }
 }
