@@ -84,7 +84,8 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Those of these seats, which are in order of creation. Callbacks that are timed are all called by nodes: the walk over them sees to that.
+    /// Those of these seats, which are in order of creation. Callbacks that are timed are all called by nodes: the walk over them
+    /// sees to that.
     pub(crate) fn new(seats: &[Seat], timed: bool) -> Self {
         Self {
             lists: Occasion::ALL.map(|occasion| {

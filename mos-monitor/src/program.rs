@@ -12,7 +12,8 @@ use crate::event::{EventId, Forest, UserEvent};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) event: EventId,
-    /// Once its parent happens, it does if a filter has raised it in this walk: it has none of its own. (What is built in needs neither.)
+    /// Once its parent happens, it does if a filter has raised it in this walk: it has none of its own. (What is built in needs
+    /// neither.)
     pub(crate) is_raised: bool,
     /// Its handler. [`NOBODY`] if it is there for what is below it only.
     pub(crate) handler: u32,
