@@ -2,23 +2,18 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `devices` | the ports that a mos.conf names, and what the forwarder is told about them |
 //! | `worker` | a core's stack with its monitor, as the live loop sees it |
 //! | `cores` | the cores' threads |
 //! | `counters` | what is counted, at one moment |
-//! | `logs` | a log for each core |
 //! | `reports` | who is told: the socket of `mos stat`, standard error, metrics |
 //! | `user` | who the process is once the devices are open |
 
 mod cores;
 mod counters;
-mod devices;
-mod logs;
 mod reports;
 mod user;
 mod worker;
 
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +25,8 @@ use anyhow::Context;
 use env_logger::Target;
 use mos_core::config::{Machine, MosConf};
 use mos_core::io::fanout::FlowHash;
+use mos_core::runtime::live::{CoreLogs, Devices};
+use mos_core::runtime::random_seed;
 use mos_samples::output::Output;
 use mos_samples::syntax;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -37,8 +34,6 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use self::cores::Cores;
-use self::devices::Devices;
-use self::logs::CoreLogs;
 use self::reports::Reports;
 use crate::args::{RunArgs, StatArgs};
 use crate::bundled::Bundled;
@@ -71,7 +66,7 @@ pub(crate) fn run(args: &RunArgs, mut logger: env_logger::Builder) -> anyhow::Re
     let monitor = Arc::new(monitor);
     // From here on a signal does not end the process.
     let mut signals = catch_signals().context("signals cannot be received")?;
-    let devices = Devices::open(&conf, hash, monitor.addresses())?;
+    let devices = Devices::open(&conf, usize::MAX, hash, monitor.addresses())?;
     let socket = args.socket.clone().unwrap_or_else(default_socket);
     let reports = Reports::listen(&conf, &socket, args.socket.is_some())?;
     if let Some(name) = conf.user() {
@@ -110,11 +105,6 @@ fn catch_signals() -> io::Result<Signals> {
         flag::register(signal, Arc::clone(&is_second))?;
     }
     Signals::new([SIGINT, SIGTERM, SIGHUP])
-}
-
-/// A number that nobody can guess.
-fn random_seed() -> u64 {
-    RandomState::new().hash_one(0)
 }
 
 fn reload(monitor: &Bundled) {

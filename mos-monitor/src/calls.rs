@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use mos_core::event::{Hook, Interest, Side};
+use mos_core::event::{Event, Hook, Interest, Side};
 
 use crate::event::EventId;
 use crate::program::Node;
@@ -49,6 +49,13 @@ pub(crate) struct Told {
     pub(crate) member: Member,
     pub(crate) side: Side,
     pub(crate) hook: Hook,
+}
+
+impl Told {
+    /// Nothing of a flow that `member` has.
+    pub(crate) const fn nothing(member: Member) -> Self {
+        Self { event: EventId::Builtin(Event::PktIn), member, side: Side::Client, hook: Hook::Null }
+    }
 }
 
 /// What is to be called.

@@ -2,17 +2,20 @@
 
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use mos_core::event::{Hook, Side};
+use mos_core::event::{Hook, Side, Wanted};
 use mos_core::flow::FlowId;
 use mos_core::reassembly::{OverlapPolicy, Span};
-use mos_core::socket::Descriptor;
-use mos_core::stack::{BufInfo, Chunks, FlowCx, HalfInfo, PacketView, PeekError, SendError};
+use mos_core::socket::{BadDescriptor, Descriptor};
+use mos_core::stack::{AlterError, BufInfo, Chunks, FlowCx, HalfInfo, PacketView, PeekError, SendError};
 use mos_core::tcp::TcpState;
 use mos_core::time::Timestamp;
 use mos_core::wire::TcpSegment;
+use mos_core::wire::edit::{Checksums, Layer};
 use smallvec::SmallVec;
 
+use crate::calls::Told;
 use crate::control::Control;
 use crate::edit::{Edit, Rewriting};
 use crate::error::{ControlError, TimerError};
@@ -123,6 +126,12 @@ impl<At> Conn<'_, '_, At> {
         self.cx.chunks(side, self.member().index)
     }
 
+    /// Whether what `side` receives is kept for anybody to read.
+    #[must_use]
+    pub fn is_buffered(&self, side: Side) -> bool {
+        self.cx.wanted().any(Wanted::buffer(side))
+    }
+
     /// How many bytes, seen or missing, of what `side` received this monitor has not taken.
     #[inline]
     #[must_use]
@@ -171,6 +180,45 @@ impl<At> Conn<'_, '_, At> {
     pub fn fragments(&self, side: Side) -> SmallVec<[Span; 4]> {
         self.cx.fragments(side, self.member().index)
     }
+}
+
+/// The other flows of the core.
+impl<At> Conn<'_, '_, At> {
+    /// Any flow of this core, by its descriptor, as the monitor sees it that the descriptor is of: without a packet.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::BadDescriptor`], [`ControlError::WrongKind`] if it is no flow's.
+    pub fn with_flow<R>(
+        &mut self,
+        socket: Descriptor,
+        act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
+    ) -> Result<R, ControlError> {
+        let (member, flow) = self.control.active(socket)?;
+        with_flow(self.cx.any_flow(flow), self.control, member, act)
+    }
+
+    /// Flows that this core has.
+    #[must_use]
+    pub fn live_flows(&mut self) -> usize {
+        self.cx.attachments().live_flows()
+    }
+}
+
+/// Lets `act` see a flow as `member` does, while something else is told.
+pub(crate) fn with_flow<R>(
+    cx: Option<FlowCx<'_>>,
+    control: &mut Control,
+    member: Member,
+    act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
+) -> Result<R, ControlError> {
+    let mut cx = cx.ok_or(BadDescriptor)?;
+    let (told, reason) = (control.told, control.reason.take());
+    control.told = Told::nothing(member);
+    // If it panics, that is the concern of the flow that is told.
+    let result = catch_unwind(AssertUnwindSafe(|| act(&mut Conn::new(&mut cx, control))));
+    (control.told, control.reason) = (told, reason);
+    result.map_or_else(|panic| resume_unwind(panic), Ok)
 }
 
 /// What this monitor wants of this flow from the next dispatch on.
@@ -331,11 +379,40 @@ impl WithPacket for AtData {}
 impl WithPacket for AtError {}
 impl WithPacket for AtFilter {}
 
-impl<At: WithPacket> Conn<'_, '_, At> {
+impl<'b, At: WithPacket> Conn<'_, 'b, At> {
     /// The packet. None in CONN_END, in state changes that a timer made, at the end of a burst.
     #[must_use]
     pub fn packet(&self) -> Option<PacketView<'_>> {
         self.cx.packet()
+    }
+
+    /// The packet to be changed, if that can be done here: at the SND hook.
+    pub fn to_edit(&mut self) -> Option<Conn<'_, 'b, AtSnd>> {
+        if self.hook() != Hook::Snd {
+            return None;
+        }
+        Some(Conn::new(self.cx, self.control))
+    }
+
+    /// Does not forward the packet, wherever it is told. Its receiver has seen it, unless this is the SND hook. False if there is none,
+    /// or if it came in fragments, which are forwarded one by one.
+    pub fn drop_forwarded(&mut self) -> bool {
+        self.cx.drop_packet()
+    }
+
+    /// Overwrites bytes in the packet's headers as it is forwarded. Its receiver has seen it as it was.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn overwrite_forwarded(
+        &mut self,
+        layer: Layer,
+        offset: usize,
+        bytes: &[u8],
+        checksums: Checksums,
+    ) -> Result<(), AlterError> {
+        self.cx.overwrite_forwarded(layer, offset, bytes, checksums)
     }
 
     /// The packet with all that is known of it (mtcp_getlastpkt).

@@ -1,18 +1,20 @@
 //! What callbacks are given. Each place has a type of its own, with what can be done there.
 
 use mos_core::event::{EndReason, ErrorReason};
-use mos_core::stack::{AlterError, Chunk, PacketCx, PacketView};
+use mos_core::socket::Descriptor;
+use mos_core::stack::{AlterError, Chunk, CoreCx, PacketCx, PacketView};
 use mos_core::time::Timestamp;
 use mos_core::wire::Packet;
 
-use crate::conn::Conn;
+use crate::conn::{Conn, with_flow};
 use crate::control::Control;
 use crate::edit::Rewriting;
+use crate::error::ControlError;
 use crate::event::{Forest, UserEvent};
 use crate::handler::{AtData, AtEnd, AtError, AtFilter, AtRcv, AtSnd, AtTimer};
 use crate::packet::LastPacket;
 use crate::program::Raised;
-use crate::timer::TimerId;
+use crate::timer::{Armed, TimerId};
 
 macro_rules! context {
     ($(#[$meta:meta])* $name:ident, $at:ident $(, $field:ident: $type:ty)*) => {
@@ -198,6 +200,26 @@ impl<S> PacketEventCx<'_, S> {
         self.cx.now()
     }
 
+    /// A flow of this core, by its descriptor, as the monitor sees it that the descriptor is of.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::BadDescriptor`], [`ControlError::WrongKind`] if it is no flow's.
+    pub fn with_flow<R>(
+        &mut self,
+        socket: Descriptor,
+        act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
+    ) -> Result<R, ControlError> {
+        let (member, flow) = self.control.active(socket)?;
+        with_flow(self.cx.flow(flow), self.control, member, act)
+    }
+
+    /// Flows that this core has.
+    #[must_use]
+    pub fn live_flows(&mut self) -> usize {
+        self.cx.attachments().live_flows()
+    }
+
     /// The packet is not to be forwarded; if it has a flow, that sees it all the same. False if it came in fragments, which
     /// are forwarded one by one.
     pub fn drop_packet(&mut self) -> bool {
@@ -237,12 +259,40 @@ pub struct CoreTimerCx<'a, S> {
     pub state: &'a mut S,
     /// Opens and closes monitors, sets timers.
     pub control: &'a mut Control,
-    pub(crate) id: TimerId,
-    pub(crate) due: Timestamp,
-    pub(crate) missed: u64,
+    cx: CoreCx<'a>,
+    id: TimerId,
+    due: Timestamp,
+    missed: u64,
+}
+
+impl<'a, S> CoreTimerCx<'a, S> {
+    pub(crate) fn new(state: &'a mut S, control: &'a mut Control, cx: CoreCx<'a>, armed: &Armed) -> Self {
+        let &Armed { id, due, missed, .. } = armed;
+        Self { state, control, cx, id, due, missed }
+    }
 }
 
 impl<S> CoreTimerCx<'_, S> {
+    /// A flow of this core, by its descriptor, as the monitor sees it that the descriptor is of.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::BadDescriptor`], [`ControlError::WrongKind`] if it is no flow's.
+    pub fn with_flow<R>(
+        &mut self,
+        socket: Descriptor,
+        act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
+    ) -> Result<R, ControlError> {
+        let (member, flow) = self.control.active(socket)?;
+        with_flow(self.cx.flow(flow), self.control, member, act)
+    }
+
+    /// Flows that this core has.
+    #[must_use]
+    pub fn live_flows(&mut self) -> usize {
+        self.cx.attachments().live_flows()
+    }
+
     /// The timer.
     #[must_use]
     pub fn id(&self) -> TimerId {

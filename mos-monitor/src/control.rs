@@ -1,24 +1,29 @@
 //! The sockets of a core, and what callbacks may ask of it: open and close monitors, change what flows are watched for, set
 //! timers.
 
+use std::any::TypeId;
+use std::collections::HashMap;
+
 use mos_core::event::{ErrorReason, Event, Hook, Side};
 use mos_core::flow::FlowId;
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
 use mos_core::time::Timestamp;
 
+use crate::addition::{Addition, states};
 use crate::calls::Told;
 use crate::error::{CloseError, ControlError, OpenError, TimerError};
 use crate::event::{EventId, Forest, is_raised_at};
 use crate::flow_sockets::FlowSockets;
 use crate::guard::Guard;
 use crate::handler::{AtCoreTimer, AtTimer, Handler, Registers};
+use crate::monitor::OnCoreTimer;
 use crate::monitor::StreamMonitor;
-use crate::raw::AnyRaw;
+use crate::raw::{AnyRaw, PacketEvents};
 use crate::sets::Member;
 use crate::table::{Change, Place};
 use crate::timer::{Clock, Timer, TimerId, Timers};
-use crate::{Monitor, RawMonitor};
+use crate::{CoreTimerCx, Monitor, RawMonitor};
 
 /// The kinds of sockets, with mOS's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,15 +73,30 @@ pub(crate) enum Command {
         monitor: Box<dyn AnyRaw>,
     },
     Close(Socket),
+    Add(Socket, Addition),
     /// A change of what a monitor wants: of one flow, or of those to come.
     Change(Member, Option<FlowId>, Change),
 }
 
-/// What the control knows of an open monitor.
+/// What the control knows of an open monitor of flows.
 #[derive(Debug)]
-struct Known {
-    owner: u64,
-    forest: Forest,
+pub(crate) struct Known {
+    descriptor: Descriptor,
+    pub(crate) owner: u64,
+    /// The types of its states: both, and that of the core alone.
+    pub(crate) states: TypeId,
+    state: TypeId,
+    pub(crate) forest: Forest,
+    /// How many callbacks of events it has.
+    pub(crate) callbacks: u32,
+    orphans: [PacketEvents; 1],
+}
+
+/// What the control knows of an open monitor of packets.
+#[derive(Debug)]
+struct KnownRaw {
+    state: TypeId,
+    events: [PacketEvents; 2],
 }
 
 /// The sockets of a core, and what was asked of it since the last callback returned. All of it takes effect before the
@@ -84,9 +104,13 @@ struct Known {
 pub struct Control {
     pub(crate) sockets: DescriptorTable<Socket>,
     pub(crate) timers: Timers,
+    /// What the core's own timers call.
+    pub(crate) core_timers: HashMap<TimerId, OnCoreTimer<()>>,
     internal: Descriptor,
     /// By index of stream monitors.
     known: [Option<Known>; MAX_MONITORS],
+    /// By order of creation.
+    known_raws: HashMap<u32, KnownRaw>,
     next_order: u32,
     commands: Vec<Command>,
     /// Nothing was asked for: no command is there, and no timer was set. Looked at after each call of a callback, so it is one flag.
@@ -108,20 +132,17 @@ impl Default for Control {
         Self {
             sockets,
             timers: Timers::default(),
+            core_timers: HashMap::new(),
             internal,
             known: [const { None }; MAX_MONITORS],
+            known_raws: HashMap::new(),
             next_order: 0,
             commands: Vec::new(),
             is_idle: true,
             flow_sockets: Default::default(),
             guard: Guard::default(),
             now: Timestamp::ZERO,
-            told: Told {
-                event: EventId::Builtin(Event::PktIn),
-                member: Member { index: 0, order: 0 },
-                side: Side::Client,
-                hook: Hook::Null,
-            },
+            told: Told::nothing(Member { index: 0, order: 0 }),
             reason: None,
             is_shut_down: false,
         }
@@ -158,7 +179,15 @@ impl Control {
         };
         let member = Member { index: index as u8, order: self.next_order };
         let descriptor = self.register_monitor(Socket::Stream(member))?;
-        self.known[index] = Some(Known { owner: monitor.owner(), forest: monitor.forest().clone() });
+        self.known[index] = Some(Known {
+            descriptor,
+            owner: monitor.owner(),
+            states: states::<S, F>(),
+            state: TypeId::of::<S>(),
+            forest: monitor.forest().clone(),
+            callbacks: monitor.callbacks(),
+            orphans: [monitor.orphan_events().clone()],
+        });
         for (timer, handler) in monitor.first_timers() {
             if self.arm(member, handler, None, timer).is_none() {
                 // Opened with all its timers, or not at all.
@@ -180,6 +209,7 @@ impl Control {
     pub fn open_raw<S: 'static>(&mut self, monitor: RawMonitor<S>) -> Result<Descriptor, OpenError> {
         let order = self.next_order;
         let descriptor = self.register_monitor(Socket::Raw { order })?;
+        self.known_raws.insert(order, KnownRaw { state: TypeId::of::<S>(), events: monitor.events() });
         self.ask(Command::OpenRaw { order, monitor: Box::new(monitor) });
         Ok(descriptor)
     }
@@ -206,6 +236,16 @@ impl Control {
         let descriptor = self.register_socket(socket)?;
         self.next_order = next;
         Ok(descriptor)
+    }
+
+    /// The descriptor of the monitor that a flow's descriptor is of.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::BadDescriptor`], [`ControlError::WrongKind`] if it is no flow's.
+    pub fn monitor_of(&self, flow: Descriptor) -> Result<Descriptor, ControlError> {
+        let (member, _) = self.active(flow)?;
+        Ok(self.known(member)?.descriptor)
     }
 
     /// What kind of socket a descriptor names. `None` if it is no socket that a program has opened.
@@ -251,8 +291,10 @@ impl Control {
     fn close_monitor(&mut self, descriptor: Descriptor, socket: Socket) {
         // It was looked up a moment ago.
         let _ = self.sockets.close(descriptor);
-        if let Socket::Stream(member) = socket {
-            self.known[usize::from(member.index)] = None;
+        match socket {
+            Socket::Stream(member) => self.known[usize::from(member.index)] = None,
+            Socket::Raw { order } => _ = self.known_raws.remove(&order),
+            _ => {}
         }
         self.ask(Command::Close(socket));
     }
@@ -270,6 +312,14 @@ impl Control {
         match *self.sockets.get(descriptor)? {
             Socket::Stream(member) => Ok((member, None)),
             Socket::Active { member, flow } => Ok((member, Some(flow))),
+            _ => Err(ControlError::WrongKind),
+        }
+    }
+
+    /// Which monitor and flow the descriptor of a flow is of.
+    pub(crate) fn active(&self, descriptor: Descriptor) -> Result<(Member, FlowId), ControlError> {
+        match *self.sockets.get(descriptor)? {
+            Socket::Active { member, flow } => Ok((member, flow)),
             _ => Err(ControlError::WrongKind),
         }
     }
@@ -399,9 +449,52 @@ impl Control {
         Ok(())
     }
 
+    pub(crate) fn known_mut(&mut self, member: Member) -> Result<&mut Known, ControlError> {
+        self.known[usize::from(member.index)].as_mut().ok_or(ControlError::BadDescriptor(BadDescriptor))
+    }
+
+    /// The type of the state of a monitor, and its events of packets that no flow has.
+    pub(crate) fn known_packets(&mut self, socket: Socket) -> Option<(TypeId, &mut [PacketEvents])> {
+        match socket {
+            Socket::Stream(member) => {
+                let known = self.known[usize::from(member.index)].as_mut()?;
+                Some((known.state, &mut known.orphans))
+            }
+            Socket::Raw { order } => {
+                let known = self.known_raws.get_mut(&order)?;
+                Some((known.state, &mut known.events))
+            }
+            _ => None,
+        }
+    }
+
     fn known(&self, member: Member) -> Result<&Known, ControlError> {
         // A callback may have closed its own monitor.
         self.known[usize::from(member.index)].as_ref().ok_or(ControlError::BadDescriptor(BadDescriptor))
+    }
+
+    /// Sets a timer of the core itself, of no monitor: nobody's end takes it back.
+    ///
+    /// # Errors
+    ///
+    /// See [`TimerError`].
+    pub fn call_at(
+        &mut self,
+        timer: Timer,
+        callback: impl FnMut(&mut CoreTimerCx<'_, ()>) + 'static,
+    ) -> Result<TimerId, TimerError> {
+        if self.is_shut_down {
+            return Err(TimerError::ShutDown);
+        }
+        let id = self.arm(Member::CORE, 0, None, timer).ok_or(TimerError::TooMany)?;
+        self.core_timers.insert(id, Box::new(callback));
+        Ok(id)
+    }
+
+    /// Takes back a timer of the core itself. False if it has fired for the last time.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.core_timers.remove(&timer);
+        self.timers.cancel(&mut self.sockets, Member::CORE, timer)
     }
 
     /// Sets a timer for the core, of the monitor that is open under `descriptor`.
@@ -473,7 +566,12 @@ impl Control {
         self.commands.iter().any(|command| matches!(command, Command::Close(closed) if *closed == socket))
     }
 
-    fn ask(&mut self, command: Command) {
+    /// How much was asked for since the last callback returned.
+    pub(crate) fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
+    pub(crate) fn ask(&mut self, command: Command) {
         self.is_idle = false;
         self.commands.push(command);
     }

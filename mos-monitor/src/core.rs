@@ -104,6 +104,7 @@ impl Core {
         let control = &mut self.monitors.control;
         control.is_shut_down = true;
         control.timers.clear(&mut control.sockets);
+        control.core_timers.clear();
         self.monitors.apply(&mut self.stack.attachments());
     }
 

@@ -1,14 +1,16 @@
 //! From the stack's events to the monitors' callbacks.
 
 use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest, Observer, Reading, Side};
-use mos_core::stack::{CoreCx, FlowCx, PacketCx};
+use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 use mos_core::time::Timestamp;
 
 use crate::calls::{Called, Occasion, Told};
+use crate::context::CoreTimerCx;
 use crate::control::Control;
 use crate::monitor::StreamMonitor;
 use crate::monitors::Monitors;
 use crate::program::{Node, Place};
+use crate::raw::AnyRaw;
 use crate::sets::{MAX_SETS, Member, Seat, Set};
 use crate::timer::{Armed, Clock};
 
@@ -219,6 +221,7 @@ impl Monitors {
                     });
                 }
             }
+            None if member == Member::CORE => self.fire_core(armed, cx),
             None => {
                 self.control.now = cx.now();
                 let Some(open) =
@@ -226,12 +229,50 @@ impl Monitors {
                 else {
                     return;
                 };
-                if self.control.run(|control| open.monitor.core_timer(armed, control)).is_none() {
+                if self.control.run(|control| open.monitor.core_timer(armed, cx.reborrow(), control)).is_none() {
                     self.control.timers.cancel(&mut self.control.sockets, member, armed.id);
                 }
                 self.apply(&mut cx.attachments());
             }
         }
+    }
+
+    /// Shows a packet to those monitors of packets that want it, in order of creation.
+    #[inline(always)]
+    fn tell_raws(
+        &mut self,
+        cx: &mut PacketCx<'_>,
+        wants: impl Fn(&dyn AnyRaw, &PacketView<'_>) -> bool,
+        tell: impl Fn(&mut dyn AnyRaw, u32, PacketCx<'_>, &mut Control),
+    ) {
+        let mut next = 0;
+        let last = self.raws.last().map_or(0, |(order, _)| *order);
+        while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
+            let order = *order;
+            next += 1;
+            if !wants(&**monitor, &cx.packet()) {
+                continue;
+            }
+            self.control.run(|control| tell(&mut **monitor, order, cx.reborrow(), control));
+            if !self.control.is_idle() {
+                self.apply(&mut cx.attachments());
+                next = self.raws.partition_point(|(other, _)| *other <= order);
+            }
+        }
+    }
+
+    /// A timer of the core itself.
+    fn fire_core(&mut self, armed: &Armed, cx: &mut CoreCx<'_>) {
+        let Self { control, .. } = self;
+        control.now = cx.now();
+        let Some(mut callback) = control.core_timers.remove(&armed.id) else { return };
+        let called = control.run(|control| callback(&mut CoreTimerCx::new(&mut (), control, cx.reborrow(), armed)));
+        if called.is_none() {
+            control.cancel(armed.id);
+        } else if control.timers.has(armed.id) {
+            control.core_timers.insert(armed.id, callback);
+        }
+        self.apply(&mut cx.attachments());
     }
 
     /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices. `None`:
@@ -282,20 +323,7 @@ impl Observer for Monitors {
 
     fn on_packet(&mut self, cx: &mut PacketCx<'_>) {
         self.control.now = cx.now();
-        let mut next = 0;
-        let last = self.raws.last().map_or(0, |(order, _)| *order);
-        while let Some((order, monitor)) = self.raws.get_mut(next).filter(|(order, _)| *order <= last) {
-            let order = *order;
-            next += 1;
-            if !monitor.wants(&cx.packet()) {
-                continue;
-            }
-            self.control.run(|control| monitor.packet(order, cx.reborrow(), control));
-            if !self.control.is_idle() {
-                self.apply(&mut cx.attachments());
-                next = self.raws.partition_point(|(other, _)| *other <= order);
-            }
-        }
+        self.tell_raws(cx, |raw, packet| raw.wants(packet), |raw, order, cx, control| raw.packet(order, cx, control));
     }
 
     fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
@@ -348,6 +376,13 @@ impl Observer for Monitors {
                 }
             }
         }
+        self.tell_raws(
+            cx,
+            |raw, packet| raw.wants_orphan(packet),
+            |raw, order, cx, control| {
+                raw.orphan(order, cx, control);
+            },
+        );
     }
 
     fn on_unseen(&mut self, cx: &mut PacketCx<'_>) {

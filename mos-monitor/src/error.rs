@@ -76,6 +76,9 @@ pub enum ControlError {
     /// EINVAL: the socket is not that of a monitor of flows, or of one of its flows.
     #[error("the socket is not that of a stream monitor or of one of its flows")]
     WrongKind,
+    /// EINVAL: the monitor's states are of other types.
+    #[error("the monitor's states are of other types than the callback's")]
+    WrongStates,
     /// EINVAL: the event or the handler belongs to another monitor.
     #[error("{0} is not one of this monitor's events, or the handler is another monitor's")]
     Foreign(EventId),

@@ -121,6 +121,11 @@ impl Forest {
         self.event(self.definitions.len() - 1)
     }
 
+    /// The event that will be defined next.
+    pub(crate) fn next(&self) -> UserEvent {
+        self.event(self.definitions.len())
+    }
+
     fn event(&self, index: usize) -> UserEvent {
         UserEvent { owner: self.owner, number: FIRST_USER_EVENT.saturating_add(index as u32) }
     }

@@ -29,6 +29,8 @@
 //! # Ok::<(), mos_monitor::OpenError>(())
 //! ```
 
+mod addition;
+mod callback;
 mod calls;
 mod conn;
 mod context;

@@ -9,32 +9,26 @@ use std::time::Duration;
 use mos_core::event::{Event, Side};
 use mos_core::filter::Filter;
 use mos_core::reassembly::OverlapPolicy;
-use mos_core::stack::{FlowCx, PacketView};
+use mos_core::stack::PacketView;
 
-use crate::conn::Conn;
+use crate::callback::{EventFilter, OnEvent, at_data, at_error, at_filter, at_rcv, at_snd, never};
 use crate::context::{
     CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx, UnseenCx,
 };
-use crate::control::{Control, check_place};
+use crate::control::check_place;
 use crate::event::{EventId, FilterKey, Forest, UserEvent};
 use crate::handler::{AtCoreTimer, AtData, AtError, AtRcv, AtSnd, AtTimer, Handler, Registers};
-use crate::raw::PacketHandlers;
+use crate::raw::{PacketEvents, PacketHandlers};
 use crate::table::{Change, Settings};
 use crate::timer::Timer;
 
 use flows::Flows;
 pub(crate) use running::StreamMonitor;
 
-/// A callback of events, wherever they are raised. It makes its own context of what it is given: that way this comes in
-/// registers, and all places are walked alike.
-type OnEvent<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control)>;
 type OnTimer<S, F> = Box<dyn FnMut(&mut TimerCx<'_, '_, S, F>)>;
-type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
-
-/// The same of a filter.
-type EventFilter<S, F> = Box<dyn FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control, &mut Defined) -> bool>;
+pub(crate) type OnCoreTimer<S> = Box<dyn FnMut(&mut CoreTimerCx<'_, S>)>;
 type OnEnd<S, F> = Box<dyn FnMut(&mut EndCx<'_, '_, S, F>)>;
-type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
+pub(crate) type Accept = Box<dyn FnMut(&PacketView<'_>) -> bool>;
 type OnUnseen<S> = Box<dyn FnMut(&mut UnseenCx<'_, S>)>;
 
 /// A number that no other monitor of the process has.
@@ -244,20 +238,18 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// As [`Self::define`].
     pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
         let event = self.define_event(parent.into(), true, None);
-        self.filters.push(Box::new(|_, _, _, _, _| false));
+        self.filters.push(never());
         event
     }
 
     fn define_filter(
         &mut self,
         parent: EventId,
-        mut filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
+        filter: impl FnMut(&mut FilterCx<'_, '_, S, F>) -> bool + 'static,
         key: Option<FilterKey>,
     ) -> UserEvent {
         let evaluated = self.define_event(parent, false, key);
-        self.filters.push(Box::new(move |state, flow, cx, control, defined| {
-            filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), evaluated, defined })
-        }));
+        self.filters.push(at_filter(evaluated, filter));
         evaluated
     }
 
@@ -443,37 +435,23 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 /// Callbacks to be registered on flows at run time.
 impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// A callback for events at the SND hook.
-    pub fn snd_handler(&mut self, mut callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
-        self.add(move |state, flow, cx, control| callback(&mut SndCx { state, flow, conn: Conn::new(cx, control) }))
+    pub fn snd_handler(&mut self, callback: impl FnMut(&mut SndCx<'_, '_, S, F>) + 'static) -> Handler<AtSnd> {
+        add(self.owner, &mut self.callbacks, at_snd(callback))
     }
 
     /// A callback for events at the RCV hook.
-    pub fn rcv_handler(&mut self, mut callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
-        self.add(move |state, flow, cx, control| callback(&mut RcvCx { state, flow, conn: Conn::new(cx, control) }))
+    pub fn rcv_handler(&mut self, callback: impl FnMut(&mut RcvCx<'_, '_, S, F>) + 'static) -> Handler<AtRcv> {
+        add(self.owner, &mut self.callbacks, at_rcv(callback))
     }
 
     /// A callback for NEW_DATA.
-    pub fn data_handler(&mut self, mut callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
-        self.add(move |state, flow, cx, control| callback(&mut DataCx { state, flow, conn: Conn::new(cx, control) }))
+    pub fn data_handler(&mut self, callback: impl FnMut(&mut DataCx<'_, '_, S, F>) + 'static) -> Handler<AtData> {
+        add(self.owner, &mut self.callbacks, at_data(callback))
     }
 
     /// A callback for ERROR.
-    pub fn error_handler(
-        &mut self,
-        mut callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static,
-    ) -> Handler<AtError> {
-        self.add(move |state, flow, cx, control| {
-            if let Some(reason) = control.reason {
-                callback(&mut ErrorCx { state, flow, conn: Conn::new(cx, control), reason });
-            }
-        })
-    }
-
-    fn add<At>(
-        &mut self,
-        callback: impl FnMut(&mut S, &mut F, &mut FlowCx<'_>, &mut Control) + 'static,
-    ) -> Handler<At> {
-        add(self.owner, &mut self.callbacks, Box::new(callback))
+    pub fn error_handler(&mut self, callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> Handler<AtError> {
+        add(self.owner, &mut self.callbacks, at_error(callback))
     }
 
     /// A callback for timers of flows.
@@ -495,6 +473,15 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 
     pub(crate) fn forest(&self) -> &Forest {
         &self.defined.forest
+    }
+
+    pub(crate) fn orphan_events(&self) -> &PacketEvents {
+        self.orphans.events()
+    }
+
+    /// How many callbacks of events it has.
+    pub(crate) fn callbacks(&self) -> u32 {
+        self.callbacks.len() as u32
     }
 
     pub(crate) fn first_timers(&self) -> Vec<(Timer, u32)> {

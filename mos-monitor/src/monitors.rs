@@ -11,6 +11,7 @@ use mos_core::socket::Descriptor;
 use mos_core::stack::Attachments;
 use smallvec::SmallVec;
 
+use crate::addition::Addition;
 use crate::control::{Command, Control, MAX_MONITORS, Socket};
 use crate::event::Forest;
 use crate::monitor::StreamMonitor;
@@ -189,6 +190,21 @@ impl Monitors {
                 Command::Close(Socket::Stream(member)) => self.close_stream(member),
                 Command::Close(Socket::Active { member, flow }) => self.leave(member, flow, attachments),
                 Command::Close(Socket::Internal | Socket::EndHost | Socket::Timer) => {}
+                Command::Add(Socket::Stream(member), addition) => {
+                    let chooses = matches!(addition, Addition::Accept(_));
+                    if let Some(open) = self.open_monitor(member) {
+                        open.monitor.add(addition);
+                    }
+                    if chooses {
+                        self.begin_anew();
+                    }
+                }
+                Command::Add(Socket::Raw { order }, addition) => {
+                    if let Some((_, monitor)) = self.raws.iter_mut().find(|(other, _)| *other == order) {
+                        monitor.add(addition);
+                    }
+                }
+                Command::Add(..) => {}
                 Command::Change(member, None, change) => {
                     if let Some(open) = self.open_monitor(member) {
                         let base = Rc::clone(&open.base);

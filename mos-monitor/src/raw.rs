@@ -6,7 +6,8 @@ use mos_core::event::Event;
 use mos_core::filter::Filter;
 use mos_core::stack::{PacketCx, PacketView};
 
-use crate::context::{PacketEventCx, Raising, RawCx};
+use crate::addition::Addition;
+use crate::context::{OrphanCx, PacketEventCx, Raising, RawCx};
 use crate::control::{Control, Socket};
 use crate::event::{EventId, Forest, UserEvent};
 use crate::program::{Program, Raised};
@@ -17,10 +18,58 @@ type PacketFilter<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>) -> bool>;
 /// Where the root stands in the program: it is the only one.
 const ROOT: usize = 0;
 
-/// Callbacks for packets without a flow: for one built-in event and all that is defined below it.
-pub(crate) struct PacketHandlers<S> {
+/// The events of packets without a flow: one that is built in, and all that is defined below it.
+#[derive(Clone, Debug)]
+pub(crate) struct PacketEvents {
     root: Event,
     forest: Forest,
+}
+
+impl PacketEvents {
+    fn new(root: Event) -> Self {
+        Self { root, forest: Forest::new(crate::monitor::next_owner()) }
+    }
+
+    /// Whether `event` is one of them.
+    pub(crate) fn has(&self, event: EventId) -> bool {
+        self.forest.knows(event) && self.forest.root(event) == self.root
+    }
+
+    fn check(&self, event: EventId) {
+        assert!(self.has(event), "{event} is neither {:?} nor defined below it on this monitor", self.root);
+    }
+
+    /// A new event below `parent`, which is one of them.
+    pub(crate) fn define(&mut self, parent: EventId, raised: bool) -> UserEvent {
+        self.forest.define(parent, raised, None)
+    }
+}
+
+/// What is added to an open monitor's callbacks for packets.
+pub(crate) enum PacketAddition<S> {
+    /// An event below `parent`: with a filter, or to be raised.
+    Event { parent: EventId, filter: Option<PacketFilter<S>> },
+    /// A callback for an event.
+    Handler(EventId, Callback<S>),
+}
+
+impl<S> PacketAddition<S> {
+    /// Whether it is an event that filters raise.
+    pub(crate) fn is_raised(&self) -> bool {
+        matches!(self, Self::Event { filter: None, .. })
+    }
+
+    fn event(&self) -> EventId {
+        match *self {
+            Self::Event { parent, .. } => parent,
+            Self::Handler(event, _) => event,
+        }
+    }
+}
+
+/// Callbacks for packets without a flow: for one built-in event and all that is defined below it.
+pub(crate) struct PacketHandlers<S> {
+    events: PacketEvents,
     filters: Vec<Option<PacketFilter<S>>>,
     handlers: Vec<Callback<S>>,
     registrations: Vec<(EventId, u32)>,
@@ -31,8 +80,7 @@ pub(crate) struct PacketHandlers<S> {
 impl<S> PacketHandlers<S> {
     pub(crate) fn new(root: Event) -> Self {
         Self {
-            root,
-            forest: Forest::new(crate::monitor::next_owner()),
+            events: PacketEvents::new(root),
             filters: Vec::new(),
             handlers: Vec::new(),
             registrations: Vec::new(),
@@ -44,18 +92,38 @@ impl<S> PacketHandlers<S> {
         self.registrations.is_empty()
     }
 
+    pub(crate) fn events(&self) -> &PacketEvents {
+        &self.events
+    }
+
+    /// Adds something. What is of other events is given back.
+    pub(crate) fn add(&mut self, addition: PacketAddition<S>) -> Option<PacketAddition<S>> {
+        if !self.events.has(addition.event()) {
+            return Some(addition);
+        }
+        match addition {
+            PacketAddition::Event { parent, filter } => _ = self.define(parent, filter),
+            PacketAddition::Handler(event, callback) => self.register(event, callback),
+        }
+        None
+    }
+
+    /// Nothing is called for `event` any more.
+    pub(crate) fn deregister(&mut self, event: EventId) {
+        self.registrations.retain(|(other, _)| *other != event);
+        self.program = None;
+    }
+
     /// See [`RawMonitor::define`]; without a filter, see [`RawMonitor::alloc`].
     pub(crate) fn define(&mut self, parent: EventId, filter: Option<PacketFilter<S>>) -> UserEvent {
-        let fits = self.forest.knows(parent) && self.forest.root(parent) == self.root;
-        assert!(fits, "{parent} is neither {:?} nor defined below it on this monitor", self.root);
-        let event = self.forest.define(parent, filter.is_none(), None);
+        self.events.check(parent);
+        let event = self.events.define(parent, filter.is_none());
         self.filters.push(filter);
         event
     }
 
     pub(crate) fn register(&mut self, event: EventId, callback: Callback<S>) {
-        let fits = self.forest.knows(event) && self.forest.root(event) == self.root;
-        assert!(fits, "{event} is neither {:?} nor defined below it on this monitor", self.root);
+        self.events.check(event);
         let handler = self.handlers.len() as u32;
         self.handlers.push(callback);
         match self.registrations.iter_mut().find(|(other, _)| *other == event) {
@@ -68,7 +136,7 @@ impl<S> PacketHandlers<S> {
     /// A packet, for the monitor that is open as `me`.
     pub(crate) fn call(&mut self, me: Socket, state: &mut S, mut cx: PacketCx<'_>, control: &mut Control) {
         let registrations = self.registrations.iter().map(|&(event, handler)| (ROOT, event, handler));
-        let program = self.program.get_or_insert_with(|| Program::new(registrations, &self.forest));
+        let program = self.program.get_or_insert_with(|| Program::new(registrations, &self.events.forest));
         let mut raised = Raised::new();
         let mut at = 0;
         while let Some(node) = program.nodes(ROOT).get(at as usize) {
@@ -77,7 +145,7 @@ impl<S> PacketHandlers<S> {
                 EventId::User(event) if node.is_raised => raised.contains(&event),
                 EventId::User(event) => match &mut self.filters[event.index()] {
                     Some(filter) => {
-                        let raising = Raising { forest: &self.forest, evaluated: event, raised: &mut raised };
+                        let raising = Raising { forest: &self.events.forest, evaluated: event, raised: &mut raised };
                         filter(&mut PacketEventCx { state, control, cx: cx.reborrow(), raising: Some(raising) })
                     }
                     None => false,
@@ -109,6 +177,7 @@ pub struct RawMonitor<S = ()> {
     state: S,
     filter: Option<Filter>,
     handlers: PacketHandlers<S>,
+    orphans: PacketHandlers<S>,
 }
 
 impl<S> std::fmt::Debug for RawMonitor<S> {
@@ -120,10 +189,16 @@ impl<S> std::fmt::Debug for RawMonitor<S> {
 impl<S: 'static> RawMonitor<S> {
     /// A monitor that does nothing yet. `state` is that of this core.
     pub fn new(name: impl Into<String>, state: S) -> Self {
-        Self { name: name.into(), state, filter: None, handlers: PacketHandlers::new(Event::PktIn) }
+        Self {
+            name: name.into(),
+            state,
+            filter: None,
+            handlers: PacketHandlers::new(Event::PktIn),
+            orphans: PacketHandlers::new(Event::Orphan),
+        }
     }
 
-    /// PKT_IN only for packets that `filter` matches (raw_pkt_filter).
+    /// PKT_IN and ORPHAN only for packets that `filter` matches (raw_pkt_filter).
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
@@ -134,6 +209,18 @@ impl<S: 'static> RawMonitor<S> {
     #[must_use]
     pub fn on_packet(self, callback: impl FnMut(&mut RawCx<'_, S>) + 'static) -> Self {
         self.on_event(Event::PktIn, callback)
+    }
+
+    /// ORPHAN: every IP packet that belongs to no flow. It comes after the PKT_IN of the same packet, and after the ORPHAN of monitors of
+    /// flows. A second call replaces the first one.
+    #[must_use]
+    pub fn on_orphan(mut self, callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static) -> Self {
+        self.orphans.register(Event::Orphan.into(), Box::new(callback));
+        self
+    }
+
+    pub(crate) fn events(&self) -> [PacketEvents; 2] {
+        [self.handlers.events().clone(), self.orphans.events().clone()]
     }
 
     /// Defines an event: it happens when `parent` (PKT_IN, or an event of this monitor) does and `filter` says so.
@@ -174,6 +261,10 @@ pub(crate) trait AnyRaw {
     /// Whether it has callbacks for that packet.
     fn wants(&self, packet: &PacketView<'_>) -> bool;
     fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control);
+    /// Whether it has callbacks for that packet, which no flow has.
+    fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
+    fn orphan(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control);
+    fn add(&mut self, addition: Addition);
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
 }
@@ -185,6 +276,33 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
 
     fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
         self.handlers.call(Socket::Raw { order }, &mut self.state, cx, control);
+    }
+
+    fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
+        !self.orphans.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+    }
+
+    fn orphan(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
+        self.orphans.call(Socket::Raw { order }, &mut self.state, cx, control);
+    }
+
+    fn add(&mut self, addition: Addition) {
+        match addition {
+            Addition::Filter(filter) => self.filter = filter,
+            Addition::Packets(addition) => {
+                if let Ok(addition) = addition.downcast::<PacketAddition<S>>()
+                    && let Some(other) = self.handlers.add(*addition)
+                {
+                    self.orphans.add(other);
+                }
+            }
+            Addition::NoPackets(event) => {
+                self.handlers.deregister(event);
+                self.orphans.deregister(event);
+            }
+            // Those are for monitors of flows: they were refused.
+            Addition::Callback(_) | Addition::Event { .. } | Addition::Accept(_) => {}
+        }
     }
 
     fn state(&self) -> &dyn Any {

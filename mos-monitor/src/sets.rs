@@ -25,6 +25,11 @@ pub(crate) struct Member {
     pub(crate) order: u32,
 }
 
+impl Member {
+    /// The core itself: no monitor has that place.
+    pub(crate) const CORE: Self = Self { index: u8::MAX, order: u32::MAX };
+}
+
 /// A monitor, and what it wants of the flows of a set.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {

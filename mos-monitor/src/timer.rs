@@ -163,6 +163,11 @@ impl Timers {
         }
     }
 
+    /// Whether the timer is still set.
+    pub(crate) fn has(&self, id: TimerId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
     /// Takes a timer back. False if it has fired for the last time, or was never set by `member`.
     pub(crate) fn cancel(&mut self, sockets: &mut DescriptorTable<Socket>, member: Member, id: TimerId) -> bool {
         match self.entries.get(&id) {

@@ -9,11 +9,9 @@ use anyhow::Context;
 use mos_core::config::{Config, Key, MosConf, Origin, Timeouts};
 use mos_core::io::pin;
 use mos_core::net::Forwarder;
-use mos_core::runtime::live::{Handle, LiveCore};
+use mos_core::runtime::live::{CORE_THREAD, CoreDevices, Devices, Handle, LiveCore};
 use mos_monitor::Core;
 
-use super::devices::{CoreDevices, Devices};
-use super::logs::CORE_THREAD;
 use super::worker::CoreWorker;
 use crate::bundled::Bundled;
 use crate::tell;

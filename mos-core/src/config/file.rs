@@ -249,6 +249,12 @@ impl MosConf {
         self.settings.is_on(Key::NoRingBuffers)
     }
 
+    /// Bytes of a receive buffer (`rmem_size`), whether or not monitors that say nothing about it have one.
+    #[must_use]
+    pub fn receive_buffer_bytes(&self) -> u64 {
+        self.settings.number(Key::RmemSize) as u64
+    }
+
     /// Bytes of a send buffer (`wmem_size`).
     #[must_use]
     pub fn send_buffer_bytes(&self) -> u64 {
@@ -338,11 +344,10 @@ impl MosConf {
     #[must_use]
     pub fn stack_config(&self, core: u32) -> Config {
         let is_on = |key| self.settings.is_on(key);
-        let receive_buffer_bytes = self.settings.number(Key::RmemSize) as u64;
         Config {
             max_flows: self.settings.number(Key::MaxConcurrency) as usize,
             // It is what monitors get that say nothing about it.
-            receive_buffer_bytes: if is_on(Key::NoRingBuffers) { 0 } else { receive_buffer_bytes },
+            receive_buffer_bytes: if is_on(Key::NoRingBuffers) { 0 } else { self.receive_buffer_bytes() },
             reassembly_memory_bytes: usize::try_from(self.settings.number(Key::ReassemblyMemory)).unwrap_or(usize::MAX),
             checksum: self.checksum(core),
             midstream: is_on(Key::Midstream),

@@ -60,6 +60,12 @@ impl FrameBatch {
         self.push(other.frame(index), wire_len, timestamp, port, link);
     }
 
+    /// Keeps only the frames that `keep` says yes to, in their order. Those that go give back no memory before the batch is cleared.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &FrameMeta) -> bool) {
+        let Self { memory, frames } = self;
+        frames.retain(|meta| keep(&memory[meta.range()], meta));
+    }
+
     /// How many frames there are.
     #[inline]
     #[must_use]

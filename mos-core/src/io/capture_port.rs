@@ -10,7 +10,7 @@ use super::capture::CaptureReader;
 use super::capture_writer::CaptureWriter;
 use super::device::{Device, DeviceError, Received};
 use super::port::{Arrival, Port, PortCounters, PortInfo, TransmitError};
-use crate::packet::{Burst, LinkType, MAX_BURST, Offload};
+use crate::packet::{Burst, FrameMeta, LinkType, MAX_BURST, Offload};
 use crate::time::Timestamp;
 
 /// Frames that are asked of the file at a time.
@@ -18,6 +18,9 @@ const BATCH_FRAMES: usize = 1024;
 
 /// Longer frames than the format takes are not written.
 const MTU: usize = 65_535;
+
+/// Says yes to the frames of one port.
+type Share = Box<dyn Fn(&[u8], &FrameMeta) -> bool + Send>;
 
 /// A capture file that is read from its beginning to its end, and one that is written.
 ///
@@ -28,9 +31,14 @@ pub struct CapturePort {
     writer: Option<CaptureWriter<BufWriter<File>>>,
     /// The file that is written. It begins with the first frame: only then is its link type known.
     output: Option<String>,
+    /// Which frames are this port's, if others have the rest.
+    share: Option<Share>,
     batch: FrameBatch,
     done: usize,
+    /// The latest time of all frames that were handed over.
     latest: Timestamp,
+    /// The latest time of all frames that were read, whose share they were in whatever.
+    read: Timestamp,
     link: LinkType,
     counters: PortCounters,
     info: PortInfo,
@@ -68,14 +76,45 @@ impl CapturePort {
             reader,
             writer: None,
             output: output.map(Into::into),
+            share: None,
             batch: FrameBatch::new(),
             done: 0,
             latest: Timestamp::ZERO,
+            read: Timestamp::ZERO,
             link: LinkType::Ethernet,
             counters: PortCounters::default(),
             info,
             failed: None,
         })
+    }
+
+    /// Of the frames, only those arrive that `share` says yes to. Other cores have ports of their own, over the same file.
+    #[must_use]
+    pub fn share(self, share: impl Fn(&[u8], &FrameMeta) -> bool + Send + 'static) -> Self {
+        Self { share: Some(Box::new(share)), ..self }
+    }
+
+    /// Reads on if everything was handed over. `None` if the next frames are in the batch.
+    fn fill(&mut self) -> Result<Option<Arrival>, DeviceError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        if self.done < self.batch.len() {
+            return Ok(None);
+        }
+        self.batch.clear();
+        self.done = 0;
+        match self.reader.receive(&mut self.batch, BATCH_FRAMES)? {
+            Received::Frames(_) => {}
+            Received::Idle => return Ok(Some(Arrival::Idle)),
+            Received::End => return Ok(Some(Arrival::End)),
+        }
+        let times = self.batch.frames().iter().map(|meta| meta.timestamp);
+        self.read = times.fold(self.read, Timestamp::max);
+        if let Some(share) = &self.share {
+            self.batch.retain(share);
+        }
+        Ok(if self.batch.is_empty() { Some(Arrival::Idle) } else { None })
     }
 
     fn write(&mut self, frame: &[u8]) -> Result<(), DeviceError> {
@@ -93,19 +132,20 @@ impl CapturePort {
 
 impl Port for CapturePort {
     fn receive(&mut self, take: &mut dyn FnMut(&mut Burst<'_>)) -> Result<Arrival, DeviceError> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
+        self.receive_until(Timestamp::MAX, take)
+    }
+
+    fn receive_until(
+        &mut self,
+        until: Timestamp,
+        take: &mut dyn FnMut(&mut Burst<'_>),
+    ) -> Result<Arrival, DeviceError> {
+        if let Some(arrival) = self.fill()? {
+            return Ok(arrival);
         }
-        if self.done == self.batch.len() {
-            self.batch.clear();
-            self.done = 0;
-            match self.reader.receive(&mut self.batch, BATCH_FRAMES)? {
-                Received::Frames(_) => {}
-                Received::Idle => return Ok(Arrival::Idle),
-                Received::End => return Ok(Arrival::End),
-            }
-        }
-        let range = self.done..self.batch.len().min(self.done + MAX_BURST);
+        let next = &self.batch.frames()[self.done..self.batch.len().min(self.done + MAX_BURST)];
+        let count = next.iter().take_while(|meta| meta.timestamp <= until).count();
+        let range = self.done..self.done + count;
         self.done = range.end;
         for meta in &self.batch.frames()[range.clone()] {
             self.latest = self.latest.max(meta.timestamp);
@@ -113,9 +153,24 @@ impl Port for CapturePort {
             self.counters.received += 1;
             self.counters.received_bytes += u64::from(meta.wire_len);
         }
-        let count = range.len();
+        if count == 0 {
+            return Ok(Arrival::Idle);
+        }
         take(&mut self.batch.burst(range));
-        Ok(if count == 0 { Arrival::Idle } else { Arrival::Frames(count) })
+        Ok(Arrival::Frames(count))
+    }
+
+    fn next_time(&mut self) -> Result<Option<Timestamp>, DeviceError> {
+        while let Some(arrival) = self.fill()? {
+            if arrival == Arrival::End {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.batch.frames()[self.done].timestamp))
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Some(if self.done == self.batch.len() { self.read } else { self.latest })
     }
 
     fn transmit(&mut self, frame: &[u8], _: Offload) -> Result<(), TransmitError> {

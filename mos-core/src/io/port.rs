@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::device::DeviceError;
 use crate::packet::{Burst, LinkType, Offload};
+use crate::time::Timestamp;
 
 /// What a call of [`Port::receive`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +139,33 @@ pub trait Port: Send {
     /// The port is broken for good. What can pass, as a link that is down, is no error.
     fn receive(&mut self, take: &mut dyn FnMut(&mut Burst<'_>)) -> Result<Arrival, DeviceError>;
 
+    /// The same, but not beyond a frame that is later than `until`, for ports that know what is to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    fn receive_until(
+        &mut self,
+        _until: Timestamp,
+        take: &mut dyn FnMut(&mut Burst<'_>),
+    ) -> Result<Arrival, DeviceError> {
+        self.receive(take)
+    }
+
+    /// The time of the frame that comes next, for ports that know what is to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    fn next_time(&mut self) -> Result<Option<Timestamp>, DeviceError> {
+        Ok(None)
+    }
+
+    /// The time that has come, for ports that tell it: no frame that is earlier will be handed over.
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Appends a frame to those to be sent. `offload` is what the frame came with, also after it was edited; of a frame that
     /// was made here it is [`Offload::NONE`], and its checksums are right. The frame goes out at the next [`flush`](Self::flush)
     /// or earlier, in order.
@@ -174,6 +202,22 @@ pub trait Port: Send {
 impl<P: Port + ?Sized> Port for Box<P> {
     fn receive(&mut self, take: &mut dyn FnMut(&mut Burst<'_>)) -> Result<Arrival, DeviceError> {
         (**self).receive(take)
+    }
+
+    fn receive_until(
+        &mut self,
+        until: Timestamp,
+        take: &mut dyn FnMut(&mut Burst<'_>),
+    ) -> Result<Arrival, DeviceError> {
+        (**self).receive_until(until, take)
+    }
+
+    fn next_time(&mut self) -> Result<Option<Timestamp>, DeviceError> {
+        (**self).next_time()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        (**self).time()
     }
 
     fn transmit(&mut self, frame: &[u8], offload: Offload) -> Result<(), TransmitError> {

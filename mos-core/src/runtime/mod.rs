@@ -24,3 +24,11 @@ mod worker;
 pub use run::{Outcome, Run};
 pub use spread::Spread;
 pub use worker::Worker;
+
+use std::hash::{BuildHasher, RandomState};
+
+/// A number that nobody can guess, for hashes.
+#[must_use]
+pub fn random_seed() -> u64 {
+    RandomState::new().hash_one(0)
+}

@@ -43,6 +43,9 @@ pub enum AlterError {
     /// The payload's length cannot be changed with the endpoints in step: too much of that is not acknowledged yet.
     #[error(transparent)]
     Full(#[from] RemapFull),
+    /// The packet's receiver has seen it as it was: only headers of what goes on can be changed.
+    #[error("the receiver has seen the packet: its payload and its length stay as they are")]
+    Seen,
 }
 
 impl FlowCx<'_> {
@@ -81,6 +84,29 @@ impl FlowCx<'_> {
         let frame = self.stack.scratch.frame_mut(index, &mut self.burst);
         edit::overwrite(frame, &packet, layer, offset, bytes, checksums)?;
         self.read_again(index, meta);
+        Ok(())
+    }
+
+    /// Overwrites bytes in the headers of a packet whose receiver has seen it as it was: only what is forwarded changes.
+    ///
+    /// # Errors
+    ///
+    /// See [`AlterError`]; nothing has changed then.
+    pub fn overwrite_forwarded(
+        &mut self,
+        layer: Layer,
+        offset: usize,
+        bytes: &[u8],
+        checksums: Checksums,
+    ) -> Result<(), AlterError> {
+        let (index, _) = self.own_frame()?;
+        if layer == Layer::Payload {
+            // Readers may still be shown it where it lies.
+            return Err(AlterError::Seen);
+        }
+        let packet = self.stack.packets[index];
+        let frame = self.stack.scratch.frame_mut(index, &mut self.burst);
+        edit::overwrite(frame, &packet, layer, offset, bytes, checksums)?;
         Ok(())
     }
 

@@ -69,8 +69,29 @@ pub enum Checksums {
     Incremental,
     /// Both are computed anew, which needs the whole packet.
     Full,
+    /// The IPv4 header checksum is computed anew, the TCP checksum stays as it is.
+    OnlyIpv4,
+    /// The TCP checksum is computed anew, which needs the whole packet; the IPv4 header checksum stays as it is.
+    OnlyTcp,
     /// They stay as they are.
     Keep,
+}
+
+impl Checksums {
+    /// Whether the sum over the TCP segment is computed anew.
+    fn sums_tcp(self) -> bool {
+        matches!(self, Self::Full | Self::OnlyTcp)
+    }
+
+    /// Computes anew what is to be.
+    fn fill(self, frame: &mut [u8], extent: &Extent) {
+        if matches!(self, Self::Full | Self::OnlyIpv4) {
+            extent.fill_ipv4(frame);
+        }
+        if self.sums_tcp() {
+            extent.fill_tcp(frame);
+        }
+    }
 }
 
 /// Why a frame was not edited. Nothing of it was changed.
@@ -180,7 +201,7 @@ pub fn overwrite(
         return Ok(());
     }
     let extent = Extent::of(frame, packet, layer)?;
-    if checksums == Checksums::Full {
+    if checksums.sums_tcp() {
         extent.check_whole(frame, packet)?;
         extent.check_route()?;
     }
@@ -205,8 +226,7 @@ pub fn overwrite(
                 tcp.apply(frame, extent.tcp_field());
             }
         }
-        Checksums::Full => extent.fill(frame),
-        Checksums::Keep => {}
+        anew => anew.fill(frame, &extent),
     }
     Ok(())
 }
@@ -243,7 +263,7 @@ pub fn splice(
     let range = locate(frame, packet, layer, offset, removed)?;
     let old = Extent::of(frame, packet, layer)?;
     let change = LengthChange::check(frame, packet, &old, layer, &range, inserted.len(), max_ip_len)?;
-    if checksums == Checksums::Full {
+    if checksums.sums_tcp() {
         old.check_route()?;
     }
     let new = change.extent(&old);
@@ -265,8 +285,7 @@ pub fn splice(
             new.update_ipv4(frame, before.header, new.ip_sums(frame).header);
             tcp.apply(frame, new.tcp_field());
         }
-        Checksums::Full => new.fill(frame),
-        Checksums::Keep => {}
+        anew => anew.fill(frame, &new),
     }
     Ok(())
 }

@@ -3,14 +3,17 @@
 use std::any::Any;
 
 use mos_core::event::EndReason;
-use mos_core::stack::{FlowCx, PacketCx, PacketView};
+use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 
 use super::Monitor;
+use crate::addition::Addition;
+use crate::callback::{EventFilter, OnEvent, never};
 use crate::conn::Conn;
 use crate::context::{CoreTimerCx, EndCx, PacketEventCx, TimerCx};
 use crate::control::{Control, Socket};
 use crate::event::{EventId, Forest};
 use crate::program::{Node, Place};
+use crate::raw::PacketAddition;
 use crate::sets::Member;
 use crate::table::Settings;
 use crate::timer::Armed;
@@ -45,7 +48,7 @@ pub(crate) trait StreamMonitor {
     fn read(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, handler: u32);
     fn end(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, reason: EndReason);
     fn timer(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, armed: &Armed);
-    fn core_timer(&mut self, armed: &Armed, control: &mut Control);
+    fn core_timer(&mut self, armed: &Armed, cx: CoreCx<'_>, control: &mut Control);
     /// Whether it has callbacks for that packet without a flow.
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool;
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control);
@@ -53,6 +56,7 @@ pub(crate) trait StreamMonitor {
     fn wants_unseen(&self) -> bool;
     /// Such a packet.
     fn unseen(&mut self, cx: PacketCx<'_>, control: &mut Control);
+    fn add(&mut self, addition: Addition);
 }
 
 impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
@@ -140,10 +144,9 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         }
     }
 
-    fn core_timer(&mut self, armed: &Armed, control: &mut Control) {
+    fn core_timer(&mut self, armed: &Armed, cx: CoreCx<'_>, control: &mut Control) {
         if let Some(callback) = self.core_timer.get_mut(armed.handler as usize) {
-            let &Armed { id, due, missed, .. } = armed;
-            callback(&mut CoreTimerCx { state: &mut self.state, control, id, due, missed });
+            callback(&mut CoreTimerCx::new(&mut self.state, control, cx, armed));
         }
     }
 
@@ -164,6 +167,29 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
             callback(&mut PacketEventCx { state: &mut self.state, control, cx, raising: None });
         }
     }
+
+    fn add(&mut self, addition: Addition) {
+        match addition {
+            Addition::Callback(callback) => self.callbacks.extend(unbox::<OnEvent<S, F>>(callback)),
+            Addition::Event { parent, filter } => {
+                self.defined.forest.define(parent, filter.is_none(), None);
+                self.filters.push(filter.and_then(unbox::<EventFilter<S, F>>).unwrap_or_else(never));
+            }
+            Addition::Accept(accept) => self.accept = Some(accept),
+            Addition::Filter(filter) => self.orphan_filter = filter,
+            Addition::Packets(addition) => {
+                if let Some(addition) = unbox::<PacketAddition<S>>(addition) {
+                    self.orphans.add(addition);
+                }
+            }
+            Addition::NoPackets(event) => self.orphans.deregister(event),
+        }
+    }
+}
+
+/// What was boxed where the monitor's types were not known: they were compared before.
+fn unbox<T: 'static>(boxed: Box<dyn Any>) -> Option<T> {
+    boxed.downcast().ok().map(|value| *value)
 }
 
 /// Runs a callback of a flow. `None` if it panicked: then the monitor leaves the flow.

@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 use thiserror::Error;
@@ -63,6 +63,8 @@ pub struct LiveCore<W> {
     restamped: Vec<FrameMeta>,
     /// The latest time that was told.
     now: Timestamp,
+    /// Its ports wait until it is released, or until so much time has passed since somebody has asked for something.
+    held: Option<Duration>,
     is_stopped: bool,
 }
 
@@ -106,6 +108,7 @@ impl<W: LiveWorker> LiveCore<W> {
             returning: Returning::default(),
             restamped: Vec::with_capacity(MAX_BURST),
             now: Timestamp::ZERO,
+            held: None,
             is_stopped: false,
         };
         Ok((core, handle))
@@ -137,6 +140,17 @@ impl<W: LiveWorker> LiveCore<W> {
         &self.forwarder
     }
 
+    /// Nothing is received until [`Self::release`], or until nobody has asked the core for anything for as long as `patience`: whoever
+    /// reaches it can set it up meanwhile. What a capture holds waits; an interface would drop what its ring has no room for.
+    pub fn hold(&mut self, patience: Duration) {
+        self.held = Some(patience);
+    }
+
+    /// The end of [`Self::hold`].
+    pub fn release(&mut self) {
+        self.held = None;
+    }
+
     /// The core stops after this round: its flows end, and what they had to say is said.
     pub fn stop(&mut self) {
         self.is_stopped = true;
@@ -149,6 +163,7 @@ impl<W: LiveWorker> LiveCore<W> {
     /// What has stopped it before that. The flows have ended all the same.
     pub fn run(mut self) -> (W, Result<(), LiveError>) {
         let mut outcome = self.serve();
+        self.now = self.ports.iter().flatten().filter_map(|port| port.time()).fold(self.now, Timestamp::max);
         self.worker.advance(self.now);
         self.worker.shutdown();
         self.send_all();
@@ -162,15 +177,24 @@ impl<W: LiveWorker> LiveCore<W> {
 
     fn serve(&mut self) -> Result<(), LiveError> {
         let mut idle = 0;
+        let mut asked = Instant::now();
         loop {
             while let Some(request) = self.mailbox.next() {
                 request(self);
+                asked = Instant::now();
             }
-            if self.is_stopped {
+            if self.is_stopped || self.mailbox.is_stopped() {
                 break self.finish_rounds();
             }
+            if let Some(patience) = self.held {
+                match patience.checked_sub(asked.elapsed()) {
+                    Some(left) => self.doze(left).map_err(LiveError::Wait)?,
+                    None => self.release(),
+                }
+                continue;
+            }
             let round = self.round()?;
-            if round.ended == self.ports.len() {
+            if self.has_ended(round) {
                 break Ok(());
             }
             idle = if round.frames { 0 } else { idle + 1 };
@@ -180,10 +204,15 @@ impl<W: LiveWorker> LiveCore<W> {
         }
     }
 
+    /// Whether nothing will happen any more. A core without ports that goes by the system's clock has its timers.
+    fn has_ended(&mut self, round: Round) -> bool {
+        round.ended == self.ports.len() && (!self.ports.is_empty() || self.clock.now().is_none())
+    }
+
     /// What has arrived already is served, but what goes on arriving does not keep the core from stopping. A core that replays captures
     /// just stops.
     fn finish_rounds(&mut self) -> Result<(), LiveError> {
-        if self.clock.now().is_some() {
+        if self.clock.now().is_some() && self.held.is_none() {
             for _ in 0..LAST_ROUNDS {
                 if !self.round()?.frames {
                     break;
@@ -196,13 +225,23 @@ impl<W: LiveWorker> LiveCore<W> {
     /// Each port once, then time.
     fn round(&mut self) -> Result<Round, DeviceError> {
         let mut round = Round::default();
-        for number in 0..self.ports.len() {
-            match self.receive(number)? {
-                Arrival::Idle => {}
-                Arrival::Frames(_) => round.frames = true,
-                Arrival::Down => round.down = true,
-                Arrival::End => round.ended += 1,
+        if let Some((number, until)) = self.oldest()? {
+            self.receive(number, until)?;
+            round.frames = true;
+        } else {
+            for number in 0..self.ports.len() {
+                match self.receive(number, Timestamp::MAX)? {
+                    Arrival::Idle => {}
+                    Arrival::Frames(_) => round.frames = true,
+                    Arrival::Down => round.down = true,
+                    Arrival::End => round.ended += 1,
+                }
             }
+        }
+        // None of the ports is behind the one that is the least far.
+        let told = self.ports.iter().flatten().map(|port| port.time());
+        if let Some(Some(time)) = told.min() {
+            self.now = self.now.max(time);
         }
         if let Some(now) = self.clock.now() {
             self.now = self.now.max(now);
@@ -218,10 +257,29 @@ impl<W: LiveWorker> LiveCore<W> {
         Ok(round)
     }
 
+    /// Of several ports that know what is to come, that with the oldest frame, and the time up to which no other one has any.
+    fn oldest(&mut self) -> Result<Option<(usize, Timestamp)>, DeviceError> {
+        if self.ports.len() < 2 {
+            return Ok(None);
+        }
+        let (mut first, mut until) = (None, Timestamp::MAX);
+        for (number, port) in self.ports.iter_mut().enumerate() {
+            let Some(time) = port.as_mut().map(|port| port.next_time()).transpose()?.flatten() else { continue };
+            match first {
+                Some((_, earliest)) if time >= earliest => until = until.min(time),
+                _ => {
+                    until = first.map_or(until, |(_, later)| until.min(later));
+                    first = Some((number, time));
+                }
+            }
+        }
+        Ok(first.map(|(number, _)| (number, until)))
+    }
+
     /// A burst of one port, through the worker and on.
-    fn receive(&mut self, number: usize) -> Result<Arrival, DeviceError> {
+    fn receive(&mut self, number: usize, until: Timestamp) -> Result<Arrival, DeviceError> {
         let Some(mut port) = self.ports[number].take() else { return Ok(Arrival::End) };
-        let arrival = port.receive(&mut |burst| self.arrived(burst));
+        let arrival = port.receive_until(until, &mut |burst| self.arrived(burst));
         self.returning.send(port.as_mut());
         if port.info().index != self.interfaces[number] {
             // Another one with the same name.
@@ -299,6 +357,13 @@ impl<W: LiveWorker> LiveCore<W> {
         for port in self.ports.iter_mut().flatten() {
             port.flush();
         }
+    }
+
+    /// Until somebody rings, or that much time has passed.
+    fn doze(&mut self, time: Duration) -> std::io::Result<()> {
+        wait(&[self.mailbox.bell()], time + Duration::from_millis(1))?;
+        self.mailbox.hush();
+        Ok(())
     }
 
     /// Until a frame arrives, somebody rings, or something is due.

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use thiserror::Error;
 
+use super::promise::promise;
+
 /// The most offers that wait at a core. Whoever makes more is faster than it, and it must not take memory for that.
 const MAX_OFFERS: usize = 256;
 
@@ -26,12 +28,34 @@ pub struct Handle<T> {
     bell: Arc<Bell>,
 }
 
+/// Stops a core, from wherever that is noticed.
+#[derive(Clone)]
+pub struct Stopper(Arc<Bell>);
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopper").finish_non_exhaustive()
+    }
+}
+
+impl Stopper {
+    /// The core stops soon: its flows end, and what they had to say is said. Safe in a signal handler: nothing is allocated, nothing waited
+    /// for.
+    pub fn stop(&self) {
+        self.0.is_stopped.store(true, Ordering::Release);
+        // One that has gone needs no stopping.
+        let _ = self.0.ring();
+    }
+}
+
 /// What both ends share.
 struct Bell {
     /// A byte wakes the core if it sleeps.
     ring: UnixStream,
     /// A byte is under way: another one would wake it no sooner.
     is_rung: AtomicBool,
+    /// The core is to stop.
+    is_stopped: AtomicBool,
     /// Offers that wait.
     offers: AtomicUsize,
 }
@@ -49,7 +73,12 @@ pub(super) fn mailbox<T>() -> std::io::Result<(Handle<T>, Mailbox<T>)> {
     ring.set_nonblocking(true)?;
     ear.set_nonblocking(true)?;
     let (sender, requests) = channel();
-    let bell = Arc::new(Bell { ring, is_rung: AtomicBool::new(false), offers: AtomicUsize::new(0) });
+    let bell = Arc::new(Bell {
+        ring,
+        is_rung: AtomicBool::new(false),
+        is_stopped: AtomicBool::new(false),
+        offers: AtomicUsize::new(0),
+    });
     Ok((Handle { requests: sender, bell: Arc::clone(&bell) }, Mailbox { requests, ear, bell }))
 }
 
@@ -66,6 +95,12 @@ impl<T> std::fmt::Debug for Handle<T> {
 }
 
 impl<T> Handle<T> {
+    /// What stops the core.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.bell))
+    }
+
     /// Has something done on the core's thread, soon, and does not wait for it. It is for those who do so seldom: nothing limits how
     /// much waits.
     ///
@@ -101,12 +136,9 @@ impl<T> Handle<T> {
     ///
     /// [`Closed`].
     pub fn ask<R: Send + 'static>(&self, request: impl FnOnce(&mut T) -> R + Send + 'static) -> Result<R, Closed> {
-        let (answer, answers) = channel();
-        self.tell(move |core| {
-            // Whoever asked may have gone.
-            let _ = answer.send(request(core));
-        })?;
-        answers.recv().map_err(|_| Closed)
+        let (promise, answer) = promise();
+        self.tell(move |core| promise.keep(request(core)))?;
+        answer.wait()
     }
 }
 
@@ -128,6 +160,11 @@ impl<T> Mailbox<T> {
     /// The next request.
     pub(super) fn next(&self) -> Option<Request<T>> {
         self.requests.try_recv().ok()
+    }
+
+    /// Whether the core is to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.bell.is_stopped.load(Ordering::Acquire)
     }
 
     /// Forgets that somebody has rung. What they want is to be looked for afterwards.

@@ -1,7 +1,7 @@
 //! What concerns more than the flow at hand: the handlers of any flow, the whole core.
 
 use super::super::Stack;
-use super::FlowCx;
+use super::{FlowCx, PacketCx};
 use crate::event::{Attachment, Reading, Side, Wanted};
 use crate::flow::FlowId;
 use crate::flow::record::HalfFlags;
@@ -86,6 +86,12 @@ impl Attachments<'_> {
     pub fn now(&self) -> Timestamp {
         self.stack.now
     }
+
+    /// Flows that are in the table.
+    #[must_use]
+    pub fn live_flows(&self) -> usize {
+        self.stack.live_flows()
+    }
 }
 
 /// The context of what concerns the whole core.
@@ -96,6 +102,12 @@ pub struct CoreCx<'a> {
 }
 
 impl CoreCx<'_> {
+    /// The same context, borrowed.
+    #[must_use]
+    pub fn reborrow(&mut self) -> CoreCx<'_> {
+        CoreCx { stack: self.stack, burst: self.burst.reborrow() }
+    }
+
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -111,12 +123,32 @@ impl CoreCx<'_> {
     /// A flow, without a packet; `None` if it is gone.
     #[must_use]
     pub fn flow(&mut self, flow: FlowId) -> Option<FlowCx<'_>> {
-        let slot = self.stack.flows.slot_of(flow)?;
-        Some(FlowCx { stack: self.stack, burst: self.burst.reborrow(), slot, index: None })
+        self.stack.any_flow(flow, self.burst.reborrow())
+    }
+}
+
+impl FlowCx<'_> {
+    /// Any flow, without a packet; `None` if it is gone.
+    #[must_use]
+    pub fn any_flow(&mut self, flow: FlowId) -> Option<FlowCx<'_>> {
+        self.stack.any_flow(flow, self.burst.reborrow())
+    }
+}
+
+impl PacketCx<'_> {
+    /// A flow, without a packet; `None` if it is gone.
+    #[must_use]
+    pub fn flow(&mut self, flow: FlowId) -> Option<FlowCx<'_>> {
+        self.stack.any_flow(flow, self.burst.reborrow())
     }
 }
 
 impl Stack {
+    fn any_flow<'a>(&'a mut self, flow: FlowId, burst: Burst<'a>) -> Option<FlowCx<'a>> {
+        let slot = self.flows.slot_of(flow)?;
+        Some(FlowCx { stack: self, burst, slot, index: None })
+    }
+
     /// Access to what is told of flows.
     #[must_use]
     pub fn attachments(&mut self) -> Attachments<'_> {

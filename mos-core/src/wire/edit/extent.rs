@@ -125,13 +125,17 @@ impl Extent {
         }
     }
 
-    /// Computes both checksums anew.
-    pub(in crate::wire) fn fill(&self, frame: &mut [u8]) {
+    /// Computes the IPv4 header checksum anew, if there is one.
+    pub(in crate::wire) fn fill_ipv4(&self, frame: &mut [u8]) {
         if self.version == 4
             && let Some(header) = frame.get_mut(self.network..)
         {
             fill_ipv4_header(header);
         }
+    }
+
+    /// Computes the TCP checksum anew.
+    pub(in crate::wire) fn fill_tcp(&self, frame: &mut [u8]) {
         put(frame, self.tcp_field(), 0);
         let segment = sum(frame.get(self.transport..self.end).unwrap_or_default(), 0);
         let len = self.tcp_len() as u64;

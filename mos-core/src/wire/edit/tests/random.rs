@@ -7,7 +7,8 @@ use super::*;
 use crate::wire::{FrameBuilder, SeqNum};
 
 const LAYERS: [Layer; 4] = [Layer::Ethernet, Layer::Ip, Layer::Tcp, Layer::Payload];
-const MODES: [Checksums; 3] = [Checksums::Incremental, Checksums::Full, Checksums::Keep];
+const MODES: [Checksums; 5] =
+    [Checksums::Incremental, Checksums::Full, Checksums::OnlyIpv4, Checksums::OnlyTcp, Checksums::Keep];
 
 /// By how much each checksum is wrong, in ones' complement.
 fn errors(frame: &[u8]) -> [u32; 2] {
@@ -42,7 +43,7 @@ prop_compose! {
 
 prop_compose! {
     /// A layer, a mode, and where in the layer: two points of it.
-    fn any_place()(layer in 0usize..4, mode in 0usize..3, points: [Index; 2]) -> (Layer, Checksums, [Index; 2]) {
+    fn any_place()(layer in 0usize..4, mode in 0usize..5, points: [Index; 2]) -> (Layer, Checksums, [Index; 2]) {
         (LAYERS[layer], MODES[mode], points)
     }
 }
@@ -155,6 +156,9 @@ proptest! {
         }
         match mode {
             Checksums::Full => prop_assert!(is_right(frame)),
+            // The other one stays: it may be wrong.
+            Checksums::OnlyIpv4 => prop_assert_eq!(errors(frame)[0], 0),
+            Checksums::OnlyTcp => prop_assert_eq!(errors(frame)[1], 0),
             Checksums::Incremental => prop_assert_eq!(errors(frame), errors(&old)),
             Checksums::Keep => {
                 let field = |frame: &[u8], packet: &Packet| u16_at(frame, usize::from(packet.transport) + 16);

@@ -2,40 +2,75 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use mos_core::config::{DeviceName, Diagnostics, MosConf};
-use mos_core::io::fanout::FlowHash;
-use mos_core::io::{AfPacket, AfPacketConfig, CapturePort, Mode, Port, PortInfo};
-use mos_core::net::{Interface, MacAddr, NetConfig, Prefix, Route, StaticNeighbor};
-use mos_core::runtime::live::Clock;
+use thiserror::Error;
 
-use super::random_seed;
+use super::clock::Clock;
+use crate::config::{DeviceName, Diagnostics, MosConf};
+use crate::io::fanout::FlowHash;
+use crate::io::{AfPacket, AfPacketConfig, CapturePort, DeviceError, Mode, Port, PortInfo};
+use crate::net::{Interface, MacAddr, NetConfig, Prefix, Route, StaticNeighbor};
+use crate::runtime::{Spread, random_seed};
 
 /// What one core is given.
-pub(crate) struct CoreDevices {
+pub struct CoreDevices {
     /// The processor's number.
-    pub(crate) cpu: u32,
-    pub(crate) ports: Vec<Box<dyn Port>>,
-    pub(crate) net: NetConfig,
-    pub(crate) clock: Clock,
+    pub cpu: u32,
+    /// A port of each device, by number.
+    pub ports: Vec<Box<dyn Port>>,
+    /// What the forwarder is told.
+    pub net: NetConfig,
+    /// The time that the core goes by.
+    pub clock: Clock,
     /// The seed of the flow table's hash.
-    pub(crate) hash_seed: u64,
+    pub hash_seed: u64,
+}
+
+impl std::fmt::Debug for CoreDevices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CoreDevices").field("cpu", &self.cpu).finish_non_exhaustive()
+    }
+}
+
+/// Why devices were not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DevicesError {
+    /// What the file says does not go together with how devices work, or a device cannot be opened.
+    #[error(transparent)]
+    Conf(#[from] Diagnostics),
+    /// An address that the system has, too, would be answered for by both: it resets connections that it knows nothing of.
+    #[error("{address} is the system's own address on {interface}: give the monitor another one")]
+    OwnAddress {
+        /// The address.
+        address: IpAddr,
+        /// The interface that has it.
+        interface: String,
+    },
 }
 
 /// All ports, by core.
-pub(crate) struct Devices {
-    pub(crate) cores: Vec<CoreDevices>,
+#[derive(Debug)]
+pub struct Devices {
+    /// What each core is given, from the lowest one on.
+    pub cores: Vec<CoreDevices>,
 }
 
 impl Devices {
-    /// Opens all devices. Frames are dealt out to cores by `hash`. `addresses` are the monitor's own: who asks for them on a link is
-    /// answered.
-    pub(crate) fn open(conf: &MosConf, hash: FlowHash, addresses: &[Ipv4Addr]) -> anyhow::Result<Self> {
-        check(conf)?;
-        let cpus: Vec<u32> = conf.cores().collect();
+    /// Opens all devices for the first `cores` of the file's cores, or for all there are. Frames are dealt out to cores by `hash`.
+    /// `addresses` are the monitor's own: who asks for them on a link is answered.
+    ///
+    /// # Errors
+    ///
+    /// See [`DevicesError`].
+    pub fn open(conf: &MosConf, cores: usize, hash: FlowHash, addresses: &[Ipv4Addr]) -> Result<Self, DevicesError> {
+        let cpus: Vec<u32> = conf.cores().take(cores).collect();
+        check(conf, cpus.len())?;
         let mut by_core: Vec<Vec<Box<dyn Port>>> = cpus.iter().map(|_| Vec::new()).collect();
         let mut infos = Vec::new();
+        // One for all: what a flow's two hosts send may be in different files.
+        let spread = Spread::new(cpus.len(), random_seed());
         for (number, device) in conf.devices().iter().enumerate() {
-            let ports = open(&device.name, number as u16, cpus.len(), conf, hash)
+            let ports = open(&device.name, number as u16, spread, conf, hash)
                 .map_err(|error| conf.fault(device.place, error))?;
             infos.extend(ports.first().map(|port| port.info().clone()));
             for (core, port) in by_core.iter_mut().zip(ports) {
@@ -54,9 +89,8 @@ impl Devices {
 }
 
 /// What the file says is right by itself, but not together with how devices work here.
-fn check(conf: &MosConf) -> Result<(), Diagnostics> {
+fn check(conf: &MosConf, cores: usize) -> Result<(), Diagnostics> {
     let devices = conf.devices();
-    let all = conf.core_mask();
     let captures = devices.iter().filter(|device| device.name.is_capture()).count();
     for device in devices {
         if let Some(first) = devices.first().filter(|first| first.core_mask != device.core_mask) {
@@ -70,24 +104,21 @@ fn check(conf: &MosConf) -> Result<(), Diagnostics> {
             let what = "interfaces and capture files do not go together: their times are not the same";
             return Err(conf.fault(device.place, what));
         }
-        if captures > 0 && all.count_ones() > 1 {
-            let what = format!("a capture file is read by one core, and the mask {all:#x} has several");
+        if cores > 1 && matches!(device.name, DeviceName::Pcap { output: Some(_), .. }) {
+            let what =
+                format!("a capture file is written by one core, and the mask {:#x} has several", device.core_mask);
             return Err(conf.fault(device.place, what));
         }
     }
     Ok(())
 }
 
-/// An address that the system has, too, would be answered for by both: it resets connections that it knows nothing of.
-fn check_addresses(infos: &[PortInfo], addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
+fn check_addresses(infos: &[PortInfo], addresses: &[Ipv4Addr]) -> Result<(), DevicesError> {
     for info in infos {
-        for (address, _) in &info.addresses {
-            let is_own = addresses.iter().any(|own| IpAddr::V4(*own) == *address);
-            anyhow::ensure!(
-                !is_own,
-                "{address} is the system's own address on {}: give the monitor another one",
-                info.name
-            );
+        for &(address, _) in &info.addresses {
+            if addresses.iter().any(|own| IpAddr::V4(*own) == address) {
+                return Err(DevicesError::OwnAddress { address, interface: info.name.clone() });
+            }
         }
     }
     Ok(())
@@ -97,10 +128,11 @@ fn check_addresses(infos: &[PortInfo], addresses: &[Ipv4Addr]) -> anyhow::Result
 fn open(
     name: &DeviceName,
     number: u16,
-    cores: usize,
+    spread: Spread,
     conf: &MosConf,
     hash: FlowHash,
 ) -> Result<Vec<Box<dyn Port>>, String> {
+    let cores = spread.cores();
     match name {
         DeviceName::Interface(name) => {
             let config = AfPacketConfig {
@@ -114,8 +146,14 @@ fn open(
             Ok(ports.into_iter().map(|port| Box::new(port) as Box<dyn Port>).collect())
         }
         DeviceName::Pcap { input, output } => {
-            let port = CapturePort::open(input, output.as_deref(), number).map_err(|error| error.to_string())?;
-            Ok(vec![Box::new(port)])
+            let open = |core| {
+                let port = CapturePort::open(input, output.as_deref(), number)?;
+                let shared = cores > 1;
+                let port =
+                    if shared { port.share(move |frame, meta| spread.core_of(frame, meta) == core) } else { port };
+                Ok(Box::new(port) as Box<dyn Port>)
+            };
+            (0..cores).map(open).collect::<Result<_, DeviceError>>().map_err(|error| error.to_string())
         }
         other => Err(format!("`{other}`: this build has no such devices, only interfaces and `pcap:FILE`")),
     }

@@ -5,26 +5,30 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
 
-use anyhow::Context;
-
 /// What the thread of a core is called: this, and the processor's number.
-pub(crate) const CORE_THREAD: &str = "core-";
+pub const CORE_THREAD: &str = "core-";
 
-/// The logs of all cores.
-pub(crate) struct CoreLogs {
+/// The logs of all cores: what is written goes to that of the core on whose thread it is.
+#[derive(Debug)]
+pub struct CoreLogs {
     /// By processor. What is said by no core goes to the first one's.
     files: Vec<(String, File)>,
 }
 
 impl CoreLogs {
-    /// Creates `log_N` in the directory for each core N, or empties it. The directory must be there.
-    pub(crate) fn create(directory: &Path, cores: impl Iterator<Item = u32>) -> anyhow::Result<Self> {
+    /// Creates `log_N` in the directory for each core N, at least one, or empties it. The directory must be there.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a file, with its name.
+    pub fn create(directory: &Path, cores: impl Iterator<Item = u32>) -> io::Result<Self> {
         let create = |cpu: u32| {
             let path = directory.join(format!("log_{cpu}"));
-            let file = File::create(&path).with_context(|| format!("mos_log: {}", path.display()))?;
-            Ok((format!("{CORE_THREAD}{cpu}"), file))
+            let named =
+                |error: io::Error| io::Error::new(error.kind(), format!("mos_log: {}: {error}", path.display()));
+            Ok((format!("{CORE_THREAD}{cpu}"), File::create(&path).map_err(named)?))
         };
-        Ok(Self { files: cores.map(create).collect::<anyhow::Result<_>>()? })
+        Ok(Self { files: cores.map(create).collect::<io::Result<_>>()? })
     }
 
     fn current(&mut self) -> &mut File {
@@ -63,6 +67,6 @@ mod tests {
         std::fs::remove_dir_all(&directory).unwrap();
 
         let missing = CoreLogs::create(&directory, [0].into_iter()).err().unwrap();
-        assert!(format!("{missing:#}").starts_with("mos_log: "), "{missing:#}");
+        assert!(missing.to_string().starts_with("mos_log: "), "{missing}");
     }
 }

@@ -1,0 +1,331 @@
+//! What is at hand on a core's thread: the dispatch in which a callback of the program runs.
+//!
+//! A callback is given a few numbers, and calls back in. So while it runs, its context is lent to the thread; each call borrows it and
+//! gives it back before it returns.
+
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+
+use mos_core::stack::AlterError;
+use mos_core::time::Timestamp;
+use mos_monitor::{
+    Checksums, Conn, Control, ControlError, Core, CoreTimerCx, DataCx, Descriptor, ErrorCx, FilterCx, LastPacket,
+    Layer, PacketEventCx, RcvCx, SndCx, UserEvent,
+};
+
+use crate::context::Context;
+use crate::core_thread::CoreWorker;
+use crate::errno::{Errno, Result};
+use crate::register::Monitors;
+use crate::socket::FlowPointers;
+
+/// A flow that is not at hand, or of which it does not matter that it is.
+pub(crate) type AnyConn<'a, 'b> = Conn<'a, 'b, mos_monitor::AtTimer>;
+
+/// An edit of the packet at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Edit<'a> {
+    Overwrite(&'a [u8]),
+    Insert(&'a [u8]),
+    Chomp(usize),
+}
+
+/// Where a callback is, and what can be done there.
+pub(crate) trait Place {
+    /// Asks for something that takes effect before the next callback.
+    fn control(&mut self, act: &mut dyn FnMut(&mut Control));
+
+    /// A flow of the core.
+    fn with_flow(
+        &mut self,
+        socket: Descriptor,
+        act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+    ) -> std::result::Result<(), ControlError>;
+
+    fn live_flows(&mut self) -> usize;
+
+    /// The packet at hand.
+    fn packet(&self) -> Option<LastPacket<'_>> {
+        None
+    }
+
+    /// Does not forward it. False if that cannot be.
+    fn drop_packet(&mut self) -> bool {
+        false
+    }
+
+    /// Changes it.
+    fn edit(&mut self, _: Layer, _: usize, _: Edit<'_>, _: Checksums) -> std::result::Result<(), AlterError> {
+        Err(AlterError::NoPacket)
+    }
+
+    /// In a filter: raises an event. `None` elsewhere.
+    fn raise(&mut self, _: UserEvent) -> Option<bool> {
+        None
+    }
+}
+
+/// What all contexts of a flow have.
+macro_rules! flow_place {
+    () => {
+        fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
+            act(self.conn.control());
+        }
+
+        fn with_flow(
+            &mut self,
+            socket: Descriptor,
+            act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+        ) -> std::result::Result<(), ControlError> {
+            self.conn.with_flow(socket, act)
+        }
+
+        fn live_flows(&mut self) -> usize {
+            self.conn.live_flows()
+        }
+
+        fn packet(&self) -> Option<LastPacket<'_>> {
+            self.conn.last_packet()
+        }
+
+        fn drop_packet(&mut self) -> bool {
+            self.conn.drop_forwarded()
+        }
+
+        fn edit(
+            &mut self,
+            layer: Layer,
+            offset: usize,
+            edit: Edit<'_>,
+            checksums: Checksums,
+        ) -> std::result::Result<(), AlterError> {
+            let Some(mut conn) = self.conn.to_edit() else {
+                return match edit {
+                    Edit::Overwrite(bytes) => self.conn.overwrite_forwarded(layer, offset, bytes, checksums),
+                    Edit::Insert(_) | Edit::Chomp(_) => Err(AlterError::Seen),
+                };
+            };
+            // mOS leaves the endpoints to themselves; a program that changes lengths sees to the numbers.
+            let mut packet = conn.edit().checksums(checksums).out_of_step();
+            match edit {
+                Edit::Overwrite(bytes) => packet.overwrite(layer, offset, bytes),
+                Edit::Insert(bytes) => packet.insert(layer, offset, bytes),
+                Edit::Chomp(len) => packet.chomp(layer, offset, len),
+            }
+            .map(drop)
+        }
+    };
+}
+
+impl Place for SndCx<'_, '_, (), ()> {
+    flow_place!();
+}
+
+impl Place for RcvCx<'_, '_, (), ()> {
+    flow_place!();
+}
+
+impl Place for DataCx<'_, '_, (), ()> {
+    flow_place!();
+}
+
+impl Place for ErrorCx<'_, '_, (), ()> {
+    flow_place!();
+}
+
+impl Place for FilterCx<'_, '_, (), ()> {
+    flow_place!();
+
+    fn raise(&mut self, event: UserEvent) -> Option<bool> {
+        Some(FilterCx::raise(self, event).is_ok())
+    }
+}
+
+impl Place for PacketEventCx<'_, ()> {
+    fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
+        act(self.control);
+    }
+
+    fn with_flow(
+        &mut self,
+        socket: Descriptor,
+        act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+    ) -> std::result::Result<(), ControlError> {
+        PacketEventCx::with_flow(self, socket, act)
+    }
+
+    fn live_flows(&mut self) -> usize {
+        PacketEventCx::live_flows(self)
+    }
+
+    fn packet(&self) -> Option<LastPacket<'_>> {
+        Some(self.last_packet())
+    }
+
+    fn drop_packet(&mut self) -> bool {
+        PacketEventCx::drop_packet(self)
+    }
+
+    fn edit(
+        &mut self,
+        layer: Layer,
+        offset: usize,
+        edit: Edit<'_>,
+        checksums: Checksums,
+    ) -> std::result::Result<(), AlterError> {
+        let Edit::Overwrite(bytes) = edit else { return Err(AlterError::NoPayload) };
+        let edited = self.edit_frame(|frame, packet| {
+            mos_core::wire::edit::overwrite(frame, packet, layer, offset, bytes, checksums)
+        })?;
+        edited.map_err(AlterError::Edit)
+    }
+
+    fn raise(&mut self, event: UserEvent) -> Option<bool> {
+        PacketEventCx::raise(self, event).map(|raised| raised.is_ok())
+    }
+}
+
+impl Place for CoreTimerCx<'_, ()> {
+    fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
+        act(self.control);
+    }
+
+    fn with_flow(
+        &mut self,
+        socket: Descriptor,
+        act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+    ) -> std::result::Result<(), ControlError> {
+        CoreTimerCx::with_flow(self, socket, act)
+    }
+
+    fn live_flows(&mut self) -> usize {
+        CoreTimerCx::live_flows(self)
+    }
+}
+
+/// Between two bursts, for other threads.
+impl Place for Core {
+    fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
+        Core::control(self, |control| act(control));
+    }
+
+    fn with_flow(
+        &mut self,
+        _: Descriptor,
+        _: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+    ) -> std::result::Result<(), ControlError> {
+        // What is asked of flows is asked on the core's own thread.
+        Err(ControlError::WrongKind)
+    }
+
+    fn live_flows(&mut self) -> usize {
+        self.stack().live_flows()
+    }
+}
+
+/// What a callback is about, for what it calls.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// The event that a filter is asked about; 0 if none is.
+    pub(crate) evaluated: u64,
+    /// The monitor.
+    pub(crate) monitor: Descriptor,
+}
+
+thread_local! {
+    static CONTEXT: Cell<Option<Context>> = const { Cell::new(None) };
+    static PLACE: Cell<Option<NonNull<dyn Place>>> = const { Cell::new(None) };
+    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
+    static MONITORS: RefCell<Monitors> = RefCell::default();
+    static FLOWS: RefCell<FlowPointers> = RefCell::default();
+}
+
+/// This thread is that of the context's core.
+pub(crate) fn enter(context: Context) {
+    CONTEXT.set(Some(context));
+}
+
+/// No more: nothing is called here any more.
+pub(crate) fn leave() {
+    CONTEXT.set(None);
+    MONITORS.take();
+    FLOWS.take();
+}
+
+/// The context whose core's thread this is.
+pub(crate) fn context() -> Option<Context> {
+    CONTEXT.try_with(Cell::get).ok().flatten()
+}
+
+/// What is known of the core's monitors.
+pub(crate) fn monitors<R>(act: impl FnOnce(&mut Monitors) -> R) -> R {
+    MONITORS.with_borrow_mut(act)
+}
+
+/// What the program keeps for flows.
+pub(crate) fn flow_pointers<R>(act: impl FnOnce(&mut FlowPointers) -> R) -> R {
+    FLOWS.with_borrow_mut(act)
+}
+
+/// What the callback is about that runs.
+pub(crate) fn turn() -> Option<Turn> {
+    TURN.get()
+}
+
+/// Puts back what was there before.
+struct Restore(Option<NonNull<dyn Place>>, Option<Turn>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        PLACE.set(self.0);
+        TURN.set(self.1);
+    }
+}
+
+/// Calls out to the program: what it calls finds `place`.
+#[inline]
+pub(crate) fn lend<R>(place: &mut (dyn Place + '_), turn: Option<Turn>, call: impl FnOnce() -> R) -> R {
+    let place = NonNull::from(place);
+    // SAFETY: the types differ in a lifetime only. The pointer is there for as long as `call` takes, for which `place` is borrowed.
+    let place = unsafe { std::mem::transmute::<NonNull<dyn Place + '_>, NonNull<dyn Place + 'static>>(place) };
+    let _restore = Restore(PLACE.replace(Some(place)), TURN.replace(turn));
+    call()
+}
+
+/// Does something where the callback is that runs.
+///
+/// The place is taken meanwhile, so whoever comes in between, as a signal handler may, finds none.
+pub(crate) fn with<R>(act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
+    let Some(mut place) = PLACE.take() else { return Err(Errno::EPERM) };
+    let _restore = Restore(Some(place), TURN.get());
+    // SAFETY: `lend` is under way and has lent it to this thread; nobody else has it, since it was taken.
+    act(unsafe { place.as_mut() })
+}
+
+/// Does something for another thread.
+pub(crate) fn outside<R>(worker: &mut CoreWorker, act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
+    act(&mut worker.core)
+}
+
+/// Asks for something, and says what came of it.
+pub(crate) fn control<R>(place: &mut dyn Place, act: impl FnOnce(&mut Control) -> R) -> R {
+    let (mut act, mut answer) = (Some(act), None);
+    place.control(&mut |control| answer = act.take().map(|act| act(control)));
+    answer.expect("it is called once")
+}
+
+/// Looks at a flow.
+pub(crate) fn flow<R>(
+    place: &mut dyn Place,
+    socket: Descriptor,
+    act: impl FnOnce(&mut AnyConn<'_, '_>) -> R,
+) -> std::result::Result<R, ControlError> {
+    let (mut act, mut answer) = (Some(act), None);
+    place.with_flow(socket, &mut |conn| answer = act.take().map(|act| act(conn)))?;
+    Ok(answer.expect("it is called once"))
+}
+
+/// The time.
+pub(crate) fn now(place: &mut dyn Place) -> Timestamp {
+    control(place, |control| control.now())
+}
