@@ -15,7 +15,8 @@ use mos_core::wire::TcpSegment;
 use mos_core::wire::edit::{Checksums, Layer};
 use smallvec::SmallVec;
 
-use crate::control::{Control, Told};
+use crate::calls::Told;
+use crate::control::Control;
 use crate::edit::{Edit, Rewriting};
 use crate::error::{ControlError, TimerError};
 use crate::event::EventId;
@@ -216,11 +217,11 @@ pub(crate) fn with_flow<R>(
     act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
 ) -> Result<R, ControlError> {
     let mut cx = cx.ok_or(BadDescriptor)?;
-    let told = control.told;
+    let (told, reason) = (control.told, control.reason.take());
     control.told = Told::nothing(member);
     // If it panics, that is the concern of the flow that is told.
     let result = catch_unwind(AssertUnwindSafe(|| act(&mut Conn::new(&mut cx, control))));
-    control.told = told;
+    (control.told, control.reason) = (told, reason);
     result.map_or_else(|panic| resume_unwind(panic), Ok)
 }
 

@@ -11,7 +11,7 @@ use mos_core::filter::Filter;
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::stack::PacketView;
 
-use crate::callback::{EventFilter, OnEvent, at_data, at_error, at_filter, at_rcv, at_snd};
+use crate::callback::{EventFilter, OnEvent, at_data, at_error, at_filter, at_rcv, at_snd, never};
 use crate::context::{
     CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx, UnseenCx,
 };
@@ -49,8 +49,8 @@ pub struct Monitor<S = (), F = ()> {
     /// What flows begin with.
     settings: Settings,
     defined: Defined,
-    /// By user event; those without one are raised.
-    filters: Vec<Option<EventFilter<S, F>>>,
+    /// By user event; those of events that are raised are never asked.
+    filters: Vec<EventFilter<S, F>>,
     callbacks: Vec<OnEvent<S, F>>,
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
@@ -247,7 +247,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// As [`Self::define`].
     pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
         let event = self.define_event(parent.into(), true, None);
-        self.filters.push(None);
+        self.filters.push(never());
         event
     }
 
@@ -258,7 +258,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         key: Option<FilterKey>,
     ) -> UserEvent {
         let evaluated = self.define_event(parent, false, key);
-        self.filters.push(Some(at_filter(evaluated, filter)));
+        self.filters.push(at_filter(evaluated, filter));
         evaluated
     }
 

@@ -10,7 +10,7 @@ use crate::addition::Addition;
 use crate::context::{OrphanCx, PacketEventCx, Raising, RawCx};
 use crate::control::{Control, Socket};
 use crate::event::{EventId, Forest, UserEvent};
-use crate::program::{Gate, Program, Raised};
+use crate::program::{Program, Raised};
 
 type Callback<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>)>;
 type PacketFilter<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>) -> bool>;
@@ -138,13 +138,12 @@ impl<S> PacketHandlers<S> {
         let registrations = self.registrations.iter().map(|&(event, handler)| (ROOT, event, handler));
         let program = self.program.get_or_insert_with(|| Program::new(registrations, &self.events.forest));
         let mut raised = Raised::new();
-        let (mut at, end) = program.root(ROOT);
-        while at < end {
-            let node = *program.node(at);
-            let happens = match node.gate {
-                Gate::Open => true,
-                Gate::Raised(event) => raised.contains(&event),
-                Gate::Filter(event) => match &mut self.filters[event.index()] {
+        let mut at = 0;
+        while let Some(node) = program.nodes(ROOT).get(at as usize) {
+            let happens = match node.event {
+                EventId::Builtin(_) => true,
+                EventId::User(event) if node.is_raised => raised.contains(&event),
+                EventId::User(event) => match &mut self.filters[event.index()] {
                     Some(filter) => {
                         let raising = Raising { forest: &self.events.forest, evaluated: event, raised: &mut raised };
                         filter(&mut PacketEventCx { state, control, cx: cx.reborrow(), raising: Some(raising) })
@@ -153,11 +152,11 @@ impl<S> PacketHandlers<S> {
                 },
             };
             // A filter may have closed its own monitor, too.
-            if matches!(node.gate, Gate::Filter(_)) && control.closes(me) {
+            if matches!(node.event, EventId::User(_)) && control.closes(me) {
                 return;
             }
             if !happens {
-                at = node.skip;
+                at += node.skip;
                 continue;
             }
             if let Some(handler) = self.handlers.get_mut(node.handler as usize) {
