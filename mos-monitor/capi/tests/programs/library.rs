@@ -1,6 +1,6 @@
 //! libmos, installed once for all tests, and programs that are linked with it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,8 @@ pub(crate) fn compiled(name: &str, as_name: &str, arguments: &[impl AsRef<OsStr>
     let bin = folder("bin");
     fs::create_dir_all(&bin).expect("the target folder can be written");
     let program = bin.join(as_name);
-    let mut run_path = std::ffi::OsString::from("-Wl,-rpath,");
+    // Before LD_LIBRARY_PATH, in which cargo names folders where some other libmos may be.
+    let mut run_path = OsString::from("-Wl,--disable-new-dtags,-rpath,");
     run_path.push(prefix.join("lib"));
     let mut compiler = Command::new("cc");
     compiler
