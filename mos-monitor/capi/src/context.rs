@@ -336,7 +336,8 @@ pub extern "C" fn mtcp_destroy_context(mctx: mctx_t) -> c_int {
     }
     let errno = Errno::get();
     context.stop();
-    if own.is_none() {
+    // What was interrupted may hold what a callback waits for, so nobody waits for callbacks meanwhile.
+    if own.is_none() && !here::is_interrupted() {
         context.wait();
         context.give_up();
         if !may_be_in_handler() {

@@ -240,11 +240,19 @@ struct Here {
     evaluated: Cell<Option<Evaluated>>,
     /// See [`crate::packet`].
     length: Cell<Option<u16>>,
+    /// The program's handler of SIGINT runs.
+    interrupted: Cell<bool>,
 }
 
 thread_local! {
     static HERE: Here = const {
-        Here { context: Cell::new(None), place: Cell::new(None), evaluated: Cell::new(None), length: Cell::new(None) }
+        Here {
+            context: Cell::new(None),
+            place: Cell::new(None),
+            evaluated: Cell::new(None),
+            length: Cell::new(None),
+            interrupted: Cell::new(false),
+        }
     };
     static OWN: Own = const { Own };
     static MONITORS: RefCell<Monitors> = RefCell::default();
@@ -278,6 +286,20 @@ pub(crate) fn leave() {
 /// The context whose core's thread this is.
 pub(crate) fn context() -> Option<Context> {
     HERE.with(|here| here.context.get())
+}
+
+/// Calls the program's handler of SIGINT on this thread.
+pub(crate) fn interrupt(handler: impl FnOnce()) {
+    HERE.with(|here| {
+        let outer = here.interrupted.replace(true);
+        handler();
+        here.interrupted.set(outer);
+    });
+}
+
+/// Whether the program's handler of SIGINT runs on this thread.
+pub(crate) fn is_interrupted() -> bool {
+    HERE.with(|here| here.interrupted.get())
 }
 
 /// The length that the packet at hand is to have: see [`crate::packet`].

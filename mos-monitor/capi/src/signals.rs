@@ -6,8 +6,8 @@ use std::ffi::c_int;
 use std::mem::{MaybeUninit, transmute};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use crate::context;
 use crate::errno::{Errno, Result};
+use crate::{context, here};
 
 /// `mtcp_sighandler_t`.
 pub type mtcp_sighandler_t = Option<unsafe extern "C" fn(c_int)>;
@@ -30,7 +30,7 @@ extern "C" fn interrupted(signal: c_int) {
     let handler: mtcp_sighandler_t = unsafe { transmute(handler) };
     if let Some(handler) = handler {
         // SAFETY: a handler takes the signal's number.
-        unsafe { handler(signal) };
+        here::interrupt(|| unsafe { handler(signal) });
     }
     errno.set();
 }
