@@ -1,4 +1,5 @@
-//! Between C and Rust: no panic crosses, and errors become errno.
+//! Between C and Rust: no panic crosses, and errors become errno. What C points to may lie anywhere: it is read and written as if it
+//! were not aligned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -138,13 +138,13 @@ pub unsafe extern "C" fn mtcp_getsockname(
         check(!addr.is_null() && !addrlen.is_null(), Errno::EFAULT)?;
         // SAFETY: the caller says so; no more is written than there is room for.
         unsafe {
-            check(*addrlen > 0, Errno::EINVAL)?;
+            check(addrlen.read_unaligned() > 0, Errno::EINVAL)?;
             // It is bound to nothing.
             let mut name: libc::sockaddr_in = std::mem::zeroed();
             name.sin_family = libc::AF_INET as libc::sa_family_t;
-            let len = (*addrlen).min(ADDRESS);
+            let len = addrlen.read_unaligned().min(ADDRESS);
             std::ptr::copy_nonoverlapping((&raw const name).cast::<u8>(), addr.cast::<u8>(), len as usize);
-            *addrlen = ADDRESS;
+            addrlen.write_unaligned(ADDRESS);
         }
         Ok(())
     })

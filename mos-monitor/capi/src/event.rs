@@ -163,7 +163,7 @@ pub unsafe extern "C" fn mtcp_define_event(
     call(|| {
         let filter = filter.ok_or(Errno::EINVAL)?;
         // SAFETY: the caller says so.
-        let arg = unsafe { arg.as_ref() }.copied().unwrap_or(filter_arg::NONE);
+        let arg = if arg.is_null() { filter_arg::NONE } else { unsafe { arg.read_unaligned() } };
         if arg.arg.is_null() && arg.len > 0 {
             return Err(Errno::EINVAL);
         }

@@ -243,7 +243,7 @@ pub unsafe extern "C" fn mtcp_getlastpkt(mctx: mctx_t, sock: c_int, _side: c_int
             }
             let info = copy(place)?;
             // SAFETY: the caller says so.
-            unsafe { p.write(info) };
+            unsafe { p.write_unaligned(info) };
             Ok(())
         })
     })
@@ -314,12 +314,15 @@ pub extern "C" fn mtcp_cb_dropcurpkt(mctx: mctx_t) -> c_int {
 pub unsafe extern "C" fn mtcp_sendpkt(mctx: mctx_t, sock: c_int, pkt: *const pkt_info) -> c_int {
     status(|| {
         let context = Context::of(mctx)?;
+        if pkt.is_null() {
+            return Err(Errno::EACCES);
+        }
         // SAFETY: the caller says so.
-        let info = unsafe { pkt.as_ref() }.ok_or(Errno::EACCES)?;
+        let info = unsafe { pkt.read_unaligned() };
         context.here(|place| {
             here::flow(place, sock, |_| ())?;
             // SAFETY: the caller says so.
-            let segment = unsafe { segment(info)? };
+            let segment = unsafe { segment(&info)? };
             here::flow(place, sock, |conn| {
                 if conn.endpoint(Side::Client).is_ipv4() != segment.dst.is_ipv4() {
                     return Err(Errno::EINVAL);
@@ -345,16 +348,17 @@ pub unsafe extern "C" fn mtcp_clonepkt(to: *mut pkt_info, frame: *mut u8, from: 
         }
         // SAFETY: the caller says so: what the pointers point at stands in one packet of `eth_len` bytes, from the first one on.
         unsafe {
-            let mut info = *from;
+            let mut info = from.read_unaligned();
             let pointers = [&mut info.ethh, &mut info.iph, &mut info.tcph, &mut info.payload];
             let start = pointers.iter().map(|pointer| **pointer).filter(|pointer| !pointer.is_null()).min();
             if let Some(start) = start {
-                std::ptr::copy_nonoverlapping(start, frame, info.eth_len.into());
+                // The frame may be the one that is copied.
+                std::ptr::copy(start, frame, info.eth_len.into());
                 for pointer in pointers.into_iter().filter(|pointer| !pointer.is_null()) {
                     *pointer = frame.add(pointer.offset_from_unsigned(start));
                 }
             }
-            to.write(info);
+            to.write_unaligned(info);
         }
         Ok(())
     });

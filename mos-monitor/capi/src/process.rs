@@ -347,7 +347,7 @@ pub unsafe extern "C" fn mtcp_getconf(conf: *mut mtcp_conf) -> c_int {
         }
         let described = lock(&PROCESS).as_ref().ok_or(Errno::EPERM)?.describe();
         // SAFETY: the caller says so.
-        unsafe { conf.write(described) };
+        unsafe { conf.write_unaligned(described) };
         Ok(())
     })
 }
@@ -360,9 +360,12 @@ pub unsafe extern "C" fn mtcp_getconf(conf: *mut mtcp_conf) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mtcp_setconf(conf: *const mtcp_conf) -> c_int {
     status(|| {
-        // SAFETY: the caller says so. References would want all of it to be written.
-        let Some(conf) = (unsafe { conf.as_ref() }) else { return Err(Errno::EINVAL) };
-        lock(&PROCESS).as_mut().ok_or(Errno::EPERM)?.settings.change(conf)
+        if conf.is_null() {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: the caller says so. Numbers and pointers may have any value.
+        let conf = unsafe { conf.read_unaligned() };
+        lock(&PROCESS).as_mut().ok_or(Errno::EPERM)?.settings.change(&conf)
     })
 }
 

@@ -254,7 +254,7 @@ unsafe fn get(
             }
             let state = state.ok_or(Errno::ENOTCONN)?;
             // SAFETY: the caller says so.
-            unsafe { value.write(state as c_int) };
+            unsafe { value.write_unaligned(state as c_int) };
         }
         number::MOS_TIMESTAMP => {
             let value = value.cast::<u32>();
@@ -263,14 +263,14 @@ unsafe fn get(
             }
             let last = here::flow(place, sock, |conn| conn.last_active())?;
             // SAFETY: the caller says so. It wraps, as documented.
-            unsafe { value.write((last.as_nanos() / 1000) as u32) };
+            unsafe { value.write_unaligned((last.as_nanos() / 1000) as u32) };
         }
         number::MOS_INFO_CLIBUF | number::MOS_INFO_SVRBUF => {
             if value.is_null() || len.is_null() {
                 return Err(Errno::EFAULT);
             }
             // SAFETY: the caller says so.
-            if unsafe { *len } as usize != size_of::<tcp_buf_info>() {
+            if unsafe { len.read_unaligned() } as usize != size_of::<tcp_buf_info>() {
                 return Err(Errno::EINVAL);
             }
             let info = here::flow(place, sock, |conn| conn.buf_info(side).filter(|_| conn.is_buffered(side)))?
@@ -282,14 +282,14 @@ unsafe fn get(
                 last_byte_received: info.last_byte_received.0,
             };
             // SAFETY: the caller says so.
-            unsafe { value.cast::<tcp_buf_info>().write(info) };
+            unsafe { value.cast::<tcp_buf_info>().write_unaligned(info) };
         }
         number::MOS_FRAGINFO_CLIBUF | number::MOS_FRAGINFO_SVRBUF => {
             if value.is_null() || len.is_null() {
                 return Err(Errno::EFAULT);
             }
             // SAFETY: the caller says so.
-            let room = unsafe { *len } as usize;
+            let room = unsafe { len.read_unaligned() } as usize;
             if room == 0 {
                 return Err(Errno::EINVAL);
             }
@@ -303,10 +303,10 @@ unsafe fn get(
             let end = (written < room).then_some(tcp_ring_fragment { offset: 0, len: 0 });
             for (number, fragment) in fragments.take(written).chain(end).enumerate() {
                 // SAFETY: the caller says that there is room for so many; it is not more.
-                unsafe { value.cast::<tcp_ring_fragment>().add(number).write(fragment) };
+                unsafe { value.cast::<tcp_ring_fragment>().add(number).write_unaligned(fragment) };
             }
             // SAFETY: the caller says so.
-            unsafe { *len = written as libc::socklen_t };
+            unsafe { len.write_unaligned(written as libc::socklen_t) };
         }
         _ => {
             here::flow(place, sock, |_| ())?;
@@ -393,8 +393,11 @@ pub unsafe extern "C" fn mtcp_bind_monitor_filter(mctx: mctx_t, sock: c_int, ft:
             SocketKind::MonitorStream => false,
             _ => return Err(Errno::ENOPROTOOPT),
         };
+        if ft.is_null() {
+            return Ok(());
+        }
         // SAFETY: the caller says so.
-        let Some(ft) = (unsafe { ft.as_ref() }) else { return Ok(()) };
+        let ft = unsafe { ft.read_unaligned() };
         // SAFETY: the caller says so, for that kind of socket.
         let filters = unsafe {
             if is_raw {
@@ -502,7 +505,7 @@ pub unsafe extern "C" fn mtcp_getpeername(
             };
             // SAFETY: the caller says so.
             unsafe {
-                let len = *addrlen as usize;
+                let len = addrlen.read_unaligned() as usize;
                 match addresses[0] {
                     SocketAddr::V4(_) => write_addresses(addresses, sockaddr_in, addr, len),
                     SocketAddr::V6(_) => write_addresses(addresses, sockaddr_in6, addr, len),

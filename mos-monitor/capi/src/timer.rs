@@ -32,9 +32,12 @@ pub unsafe extern "C" fn mtcp_settimer(
 ) -> c_int {
     status(|| {
         let context = Context::of(mctx)?;
+        if timeout.is_null() {
+            return Err(Errno::EFAULT);
+        }
         // SAFETY: the caller says so.
-        let timeout = unsafe { timeout.as_ref() }.ok_or(Errno::EFAULT)?;
-        let (after, callback) = (duration(timeout)?, cb.ok_or(Errno::EFAULT)?);
+        let timeout = unsafe { timeout.read_unaligned() };
+        let (after, callback) = (duration(&timeout)?, cb.ok_or(Errno::EFAULT)?);
         context.ask(move |place| {
             let fired = move |cx: &mut CoreTimerCx<'_, ()>| {
                 let mctx = context.mctx();

@@ -72,7 +72,7 @@ pub unsafe extern "C" fn StrToArgs(
         let mut add = |word: *mut c_char| {
             if words < most {
                 // SAFETY: the caller says that there is room for so many.
-                unsafe { argv.add(words).write(word) };
+                unsafe { argv.add(words).write_unaligned(word) };
                 words += 1;
             }
         };
@@ -80,9 +80,9 @@ pub unsafe extern "C" fn StrToArgs(
         unsafe { split(str.cast::<u8>(), |word| add(word.cast())) };
         // SAFETY: the caller says so; the end is only marked where there is room.
         unsafe {
-            argc.write(words as c_int);
+            argc.write_unaligned(words as c_int);
             if words < most {
-                argv.add(words).write(null_mut());
+                argv.add(words).write_unaligned(null_mut());
             }
         }
         Ok(())

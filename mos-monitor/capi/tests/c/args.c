@@ -797,6 +797,45 @@ check_sockets(mctx_t mctx)
 	at("%s", "");
 }
 
+/* Structures at odd addresses, as programs have them that cut them out of bytes. */
+static void
+check_odd_addresses(mctx_t mctx, int sock)
+{
+	static char bytes[8192];
+	void *odd = bytes + 1, *len = bytes + 5001;
+	socklen_t sixteen = 16, thirty_two = 32, four = 4;
+	struct pkt_info p;
+
+	EXPECT_IS(mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, MOS_TCP_STATE_CLI, odd, NULL), 0);
+	EXPECT_IS(mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, MOS_TIMESTAMP, odd, NULL), 0);
+	memcpy(len, &sixteen, 4);
+	EXPECT_IS(mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, MOS_INFO_SVRBUF, odd, len), 0);
+	memcpy(len, &four, 4);
+	EXPECT_IS(mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, MOS_FRAGINFO_SVRBUF, odd, len), 0);
+	memcpy(len, &thirty_two, 4);
+	EXPECT_IS(mtcp_getpeername(mctx, sock, odd, len, MOS_SIDE_BOTH), 0);
+	EXPECT_IS(mtcp_getsockname(mctx, the_stream, odd, len), 0);
+	EXPECT_IS(mtcp_ioctl(mctx, the_stream, FIONBIO, odd), 0);
+	EXPECT_ERRNO(mtcp_connect(mctx, the_stream, odd, 16), EOPNOTSUPP);
+	EXPECT_IS(mtcp_getlastpkt(mctx, sock, 0, odd), 0);
+	EXPECT_IS(mtcp_getlastpkt(mctx, sock, 0, &p), 0);
+	mtcp_clonepkt(odd, (unsigned char *)bytes + 101, &p);
+	mtcp_clonepkt(&p, (unsigned char *)bytes + 2001, odd);
+	/* Onto itself. */
+	mtcp_clonepkt(&p, (unsigned char *)bytes + 2001, &p);
+	mtcp_clonepkt(&p, (unsigned char *)bytes + 2007, &p);
+	EXPECT_IS(p.iph->version, 4);
+	EXPECT_IS(mtcp_sendpkt(mctx, sock, odd), 0);
+	EXPECT_IS(mtcp_getconf(odd), 0);
+	EXPECT_IS(mtcp_setconf(odd), 0);
+	memset(bytes, 0, sizeof(bytes));
+	EXPECT_IS(mtcp_setsockopt(mctx, sock, SOL_MONSOCKET, MOS_CLIOVERLAP, odd, 4), 0);
+	EXPECT_IS(mtcp_settimer(mctx, 1, odd, nothing), 0);
+	EXPECT(mtcp_define_event(MOS_ON_PKT_IN, always, odd) != 0);
+	EXPECT_IS(mtcp_bind_monitor_filter(mctx, the_listener, odd), 0);
+	EXPECT_IS(StrToArgs(strcpy(bytes, "a b"), len, (char **)(bytes + 101), 8), 0);
+}
+
 static void
 check_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
@@ -810,6 +849,7 @@ check_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 	check_reading(mctx, sock);
 	check_changing(mctx, sock);
 	check_sockets(mctx);
+	check_odd_addresses(mctx, sock);
 	all_refuse_garbage(mctx);
 }
 
