@@ -824,7 +824,7 @@ check_odd_addresses(mctx_t mctx, int sock)
 	/* Onto itself. */
 	mtcp_clonepkt(&p, (unsigned char *)bytes + 2001, &p);
 	mtcp_clonepkt(&p, (unsigned char *)bytes + 2007, &p);
-	EXPECT_IS(p.iph->version, 4);
+	EXPECT_IS(*(uint8_t *)p.iph >> 4, 4);
 	EXPECT_IS(mtcp_sendpkt(mctx, sock, odd), 0);
 	EXPECT_IS(mtcp_getconf(odd), 0);
 	EXPECT_IS(mtcp_setconf(odd), 0);
