@@ -25,6 +25,8 @@ pub(crate) enum Addition {
     Event { parent: EventId, filter: Option<Box<dyn Any>> },
     /// What it chooses flows by, in place of what it had.
     Accept(Accept),
+    /// Whether it sees IPv6.
+    Ipv6(bool),
     /// Which of the packets that no flow has it is told, in place of what it had.
     Filter(Option<Filter>),
     /// Something for packets that no flow has: a `PacketAddition`.
@@ -131,6 +133,16 @@ impl Control {
     ) -> Result<(), ControlError> {
         let (member, _) = self.target(descriptor)?;
         self.add(Socket::Stream(member), Addition::Accept(Box::new(accept)))
+    }
+
+    /// Whether the monitor sees IPv6: of flows, those that begin from now on; see [`Monitor::without_ipv6`](crate::Monitor::without_ipv6).
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`].
+    pub fn set_ipv6(&mut self, descriptor: Descriptor, sees: bool) -> Result<(), ControlError> {
+        let socket = self.packet_socket(descriptor)?;
+        self.add(socket, Addition::Ipv6(sees))
     }
 
     fn add_handler<At, S: 'static, F: 'static>(

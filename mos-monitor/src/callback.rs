@@ -28,7 +28,7 @@ pub(crate) fn at_data<S, F>(mut callback: impl FnMut(&mut DataCx<'_, '_, S, F>) 
 
 pub(crate) fn at_error<S, F>(mut callback: impl FnMut(&mut ErrorCx<'_, '_, S, F>) + 'static) -> OnEvent<S, F> {
     Box::new(move |state, flow, cx, control| {
-        if let Some(reason) = control.told.reason {
+        if let Some(reason) = control.reason {
             callback(&mut ErrorCx { state, flow, conn: Conn::new(cx, control), reason });
         }
     })
@@ -42,4 +42,9 @@ pub(crate) fn at_filter<S, F>(
     Box::new(move |state, flow, cx, control, defined| {
         filter(&mut FilterCx { state, flow, conn: Conn::new(cx, control), evaluated, defined })
     })
+}
+
+/// What stands where the filter of an event would, that filters raise: it is never asked.
+pub(crate) fn never<S, F>() -> EventFilter<S, F> {
+    Box::new(|_, _, _, _, _| false)
 }

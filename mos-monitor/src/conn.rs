@@ -15,7 +15,8 @@ use mos_core::wire::TcpSegment;
 use mos_core::wire::edit::{Checksums, Layer};
 use smallvec::SmallVec;
 
-use crate::control::{Control, Told};
+use crate::calls::Told;
+use crate::control::Control;
 use crate::edit::{Edit, Rewriting};
 use crate::error::{ControlError, TimerError};
 use crate::event::EventId;
@@ -194,6 +195,10 @@ impl<At> Conn<'_, '_, At> {
         act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
     ) -> Result<R, ControlError> {
         let (member, flow) = self.control.active(socket)?;
+        if flow == self.id() && member == self.member() {
+            // This one, most often.
+            return Ok(act(&mut Conn::new(self.cx, self.control)));
+        }
         with_flow(self.cx.any_flow(flow), self.control, member, act)
     }
 
@@ -212,11 +217,11 @@ pub(crate) fn with_flow<R>(
     act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
 ) -> Result<R, ControlError> {
     let mut cx = cx.ok_or(BadDescriptor)?;
-    let told = control.told;
+    let (told, reason) = (control.told, control.reason.take());
     control.told = Told::nothing(member);
     // If it panics, that is the concern of the flow that is told.
     let result = catch_unwind(AssertUnwindSafe(|| act(&mut Conn::new(&mut cx, control))));
-    control.told = told;
+    (control.told, control.reason) = (told, reason);
     result.map_or_else(|panic| resume_unwind(panic), Ok)
 }
 
@@ -224,8 +229,13 @@ pub(crate) fn with_flow<R>(
 impl<At> Conn<'_, '_, At> {
     /// The descriptor of this flow for this monitor (MOS_SOCK_MONITOR_STREAM_ACTIVE): made when first asked for, valid
     /// until the flow ends. `None` if there are no descriptors left.
+    #[inline]
     pub fn socket(&mut self) -> Option<Descriptor> {
-        self.control.flow_socket(self.member(), self.cx.flow())
+        let member = self.member();
+        match self.control.flow_socket(member, self.cx.slot()) {
+            Some(descriptor) => Some(descriptor),
+            None => self.control.open_flow_socket(member, self.cx.flow()),
+        }
     }
 
     /// Lets `handler` be called for `event` on this flow. One that was registered there before is replaced. However many flows

@@ -11,6 +11,7 @@ use mos_core::socket::{BadDescriptor, Descriptor, DescriptorTable};
 use mos_core::time::Timestamp;
 
 use crate::addition::{Addition, states};
+use crate::calls::Told;
 use crate::error::{CloseError, ControlError, OpenError, TimerError};
 use crate::event::{EventId, Forest, is_raised_at};
 use crate::flow_sockets::FlowSockets;
@@ -119,26 +120,9 @@ pub struct Control {
     pub(crate) guard: Guard,
     pub(crate) now: Timestamp,
     pub(crate) told: Told,
-    pub(crate) is_shut_down: bool,
-}
-
-/// What the monitor whose turn it is is told of the flow at hand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
-    pub(crate) member: Member,
-    pub(crate) side: Side,
-    pub(crate) hook: Hook,
-    pub(crate) event: EventId,
     /// Of an ERROR; `None` while something else is told.
     pub(crate) reason: Option<ErrorReason>,
-}
-
-impl Told {
-    /// Nothing of a flow that `member` has.
-    pub(crate) const fn nothing(member: Member) -> Self {
-        let event = EventId::Builtin(Event::PktIn);
-        Self { member, side: Side::Client, hook: Hook::Null, event, reason: None }
-    }
+    pub(crate) is_shut_down: bool,
 }
 
 impl Default for Control {
@@ -159,6 +143,7 @@ impl Default for Control {
             guard: Guard::default(),
             now: Timestamp::ZERO,
             told: Told::nothing(Member { index: 0, order: 0 }),
+            reason: None,
             is_shut_down: false,
         }
     }
@@ -623,14 +608,17 @@ impl Control {
         self.sockets.get(descriptor).ok().copied()
     }
 
-    /// The descriptor for one flow of a monitor, made if there is none.
-    pub(crate) fn flow_socket(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
-        let sockets = &mut self.flow_sockets[usize::from(member.index)];
-        if let Some(descriptor) = sockets.get(flow.slot()) {
-            return Some(descriptor);
-        }
+    /// The descriptor that a monitor has for the flow in `slot`, if one was made.
+    #[inline]
+    pub(crate) fn flow_socket(&self, member: Member, slot: usize) -> Option<Descriptor> {
+        self.flow_sockets[usize::from(member.index)].get(slot)
+    }
+
+    /// Makes one for a flow that has none.
+    #[inline(never)]
+    pub(crate) fn open_flow_socket(&mut self, member: Member, flow: FlowId) -> Option<Descriptor> {
         let descriptor = self.sockets.open(Socket::Active { member, flow })?;
-        sockets.set(flow.slot(), descriptor);
+        self.flow_sockets[usize::from(member.index)].set(flow.slot(), descriptor);
         Some(descriptor)
     }
 

@@ -4,104 +4,30 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 use mos_core::time::Timestamp;
 
+use crate::calls::{Called, Occasion, Told};
 use crate::context::CoreTimerCx;
 use crate::control::Control;
 use crate::monitor::StreamMonitor;
-use crate::monitors::{Monitors, Streams};
-use crate::program::Walk;
+use crate::monitors::Monitors;
+use crate::program::{Node, Place};
 use crate::raw::AnyRaw;
-use crate::sets::{MAX_SETS, Member, Seat};
+use crate::sets::{MAX_SETS, Member, Seat, Set};
 use crate::timer::{Armed, Clock};
-
-/// What is told to the monitors of a flow.
-#[derive(Clone, Copy)]
-struct Telling {
-    hook: Hook,
-    side: Side,
-}
-
-impl Telling {
-    /// Something of no packet that goes one way.
-    fn of(side: Side) -> Self {
-        Self { hook: Hook::Null, side }
-    }
-
-    /// Where on the wire it goes: that is the order of the monitors.
-    #[inline]
-    fn towards(self) -> Side {
-        if self.hook == Hook::Snd { self.side.other() } else { self.side }
-    }
-
-    /// The turn of `member`.
-    #[inline]
-    fn note(self, control: &mut Control, member: Member) {
-        let told = &mut control.told;
-        (told.member, told.hook, told.side) = (member, self.hook, self.side);
-    }
-
-    /// The turn of the monitor on `seat`, of which nothing is timed: its handlers are called, as far as none of them asks for
-    /// anything. False if one has: then `walk`, which is at its beginning here, has come to where it goes on.
-    ///
-    /// The usual program has one handler and nothing else for each pair: such handlers are called from here.
-    #[inline(always)]
-    fn call(
-        self,
-        cx: &mut FlowCx<'_>,
-        streams: &mut Streams,
-        control: &mut Control,
-        seat: &Seat,
-        walk: &mut Walk,
-    ) -> bool {
-        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
-        self.note(control, seat.member);
-        loop {
-            let mut rest = walk.events;
-            let Some(pair) = rest.pop_pair() else { return true };
-            let Some(only) = seat.table.program.only(pair) else {
-                return self.walk(cx, streams, control, seat, walk);
-            };
-            *walk = Walk::new(rest);
-            control.told.event = only.event.into();
-            let slot = cx.slot();
-            let called = control.catch(|control| open.monitor.call(only.handler as usize, slot, cx, control));
-            if called.is_none() {
-                *walk = panicked(cx, control);
-                return false;
-            }
-            if !control.is_idle() {
-                return false;
-            }
-            if rest.is_empty() {
-                return true;
-            }
-        }
-    }
-
-    /// The same for any program, from any place on, and timed if need be.
-    #[inline(always)]
-    fn walk(
-        self,
-        cx: &mut FlowCx<'_>,
-        streams: &mut Streams,
-        control: &mut Control,
-        seat: &Seat,
-        walk: &mut Walk,
-    ) -> bool {
-        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return true };
-        self.note(control, seat.member);
-        let from = *walk;
-        let to = control.catch(|control| open.monitor.tell(cx, control, &seat.table.program, from));
-        *walk = to.unwrap_or_else(|| panicked(cx, control));
-        control.is_idle()
-    }
-}
 
 /// A callback has: its monitor leaves the flow, and hears no more of what is being told.
 #[cold]
 #[inline(never)]
-fn panicked(cx: &FlowCx<'_>, control: &mut Control) -> Walk {
+fn panicked(cx: &FlowCx<'_>, control: &mut Control) {
     control.leave(control.told.member, cx.flow());
-    Walk::DONE
+}
+
+/// What is still to be told to the monitor on a seat.
+#[derive(Debug)]
+struct Rest {
+    seat: Seat,
+    events: Interest,
+    /// How far the first of them has been told.
+    place: Place,
 }
 
 impl Monitors {
@@ -117,73 +43,115 @@ impl Monitors {
         }
     }
 
-    /// Tells each monitor of the flow what it wants to hear: events of one hook. A flow with one monitor, the usual case, is not
-    /// looped over.
+    /// Tells each monitor of the flow what it wants to hear of `events`, if it is one of those whom they concern.
     #[inline(always)]
-    fn tell(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
-        let Self { sets, streams, control, .. } = self;
-        let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
-        let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return self.tell_all(cx, telling, wants) };
-        let mut walk = Walk::new(wants(cx, seat));
-        if walk.events.is_empty() || telling.call(cx, streams, control, seat, &mut walk) {
-            return;
-        }
-        let asked = Some((seat.clone(), walk));
-        self.tell_on(asked, cx, telling, wants);
-    }
-
-    /// The same for any flow.
-    #[inline(never)]
-    fn tell_all(&mut self, cx: &mut FlowCx<'_>, telling: Telling, wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest) {
+    fn tell(
+        &mut self,
+        cx: &mut FlowCx<'_>,
+        occasion: Occasion,
+        side: Side,
+        events: Interest,
+        concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
+    ) {
         let Self { sets, streams, control, .. } = self;
         let Some(set) = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted()) else {
             self.set_again(cx);
-            return self.tell_on(None, cx, telling, wants);
+            return self.tell_on(None, cx, occasion, side, events, concerns);
         };
-        let timed = control.guard.is_timing();
-        let asked = set.all(telling.towards()).iter().find_map(|seat| {
-            let mut walk = Walk::new(wants(cx, seat));
-            let is_quiet = walk.events.is_empty()
-                || match timed {
-                    false => telling.call(cx, streams, control, seat, &mut walk),
-                    true => telling.walk(cx, streams, control, seat, &mut walk),
-                };
-            if is_quiet { None } else { Some((seat.clone(), walk)) }
-        });
-        if asked.is_some() {
-            self.tell_on(asked, cx, telling, wants);
+        let mut calls = set.calls.of(occasion, side).iter();
+        while let Some(call) = calls.next() {
+            if !call.pair.any(events) || !concerns(cx, set, call.told.member) {
+                continue;
+            }
+            let Some(open) = &mut streams[usize::from(call.told.member.index)] else { continue };
+            control.told = call.told;
+            let to = match &call.called {
+                &Called::Handler(handler) => {
+                    let slot = cx.slot();
+                    let called = control.catch(|control| open.monitor.call(handler as usize, slot, cx, control));
+                    if called.is_some() && control.is_idle() {
+                        continue;
+                    }
+                    called.map(|()| Place::new(1, false))
+                }
+                Called::Nodes(nodes) => {
+                    let to = control.catch(|control| open.monitor.tell(cx, control, nodes, 0));
+                    if to.is_some() && control.is_idle() {
+                        continue;
+                    }
+                    to
+                }
+            };
+            let behind = calls.len();
+            return self.tell_on(Some((behind, to)), cx, occasion, side, events, concerns);
         }
     }
 
     /// The same, from the place on where a callback of a monitor has asked for something: that may change everything, but for
-    /// the table that is walked.
+    /// the table that is walked. `from`: so many calls were behind that, and its walk has come to here, if it did not panic.
     #[cold]
     #[inline(never)]
     fn tell_on(
         &mut self,
-        mut asked: Option<(Seat, Walk)>,
+        from: Option<(usize, Option<Place>)>,
         cx: &mut FlowCx<'_>,
-        telling: Telling,
-        wants: impl Fn(&FlowCx<'_>, &Seat) -> Interest,
+        occasion: Occasion,
+        side: Side,
+        events: Interest,
+        concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
     ) {
-        let mut last = None;
+        let mut last = from.map(|_| self.control.told.member);
+        let mut asked = from.and_then(|(behind, to)| {
+            let set = self.sets.get(cx.table())?;
+            let calls = set.calls.of(occasion, side);
+            let (told, behind) = calls.split_at(calls.len() - behind);
+            let call = told.last()?;
+            let Some(place) = to else {
+                panicked(cx, &mut self.control);
+                return None;
+            };
+            let events = call.pair.or(call.rest(behind).and(events));
+            Some(Rest { seat: set.seat(call.told.member)?.clone(), events, place })
+        });
         loop {
             // What was asked for is done before the next callback.
             if !self.control.is_idle() {
                 self.apply(&mut cx.attachments());
             }
-            let set = self.sets.get(cx.table());
+            let Self { sets, streams, control, .. } = self;
             let next = || {
-                let seat = set?.seats(telling.towards(), last).next()?;
-                Some((seat.clone(), Walk::new(wants(cx, seat))))
+                let set = sets.get(cx.table())?;
+                let seat = set.next(occasion.towards(side), last)?;
+                let is_told = concerns(cx, set, seat.member);
+                let events = if is_told { seat.table.told(occasion, side).and(events) } else { Interest::NONE };
+                Some(Rest { seat: seat.clone(), events, place: Place::new(0, false) })
             };
-            let Some((seat, mut walk)) = asked.take().or_else(next) else { return };
-            last = Some(seat.member);
-            if self.sets.has(cx.table(), seat.member)
-                && !telling.walk(cx, &mut self.streams, &mut self.control, &seat, &mut walk)
-            {
-                asked = Some((seat, walk));
-            }
+            let Some(mut rest) = asked.take().or_else(next) else { return };
+            let (member, events) = (rest.seat.member, rest.events);
+            last = Some(member);
+            let Some(pair) = rest.events.pop_pair().filter(|_| sets.has(cx.table(), member)) else { continue };
+            let Some(open) = &mut streams[usize::from(member.index)] else { continue };
+            let monitor = &mut open.monitor;
+            control.told = Told { member, side, hook: occasion.hook(), ..control.told };
+            let nodes = rest.seat.table.program.nodes(pair);
+            let at = rest.place.at();
+            let to = if rest.place.happens() {
+                let Node { event, handler, .. } = nodes[at];
+                let slot = cx.slot();
+                control.told.event = event;
+                let called = control.run(|control| monitor.call(handler as usize, slot, cx, control));
+                called.map(|()| Place::new(at + 1, false))
+            } else {
+                control.catch(|control| monitor.tell(cx, control, nodes, at))
+            };
+            asked = match to {
+                Some(place) if place.at() >= nodes.len() => Some(Rest { place: Place::new(0, false), ..rest }),
+                Some(place) => Some(Rest { events, place, ..rest }),
+                None => {
+                    panicked(cx, control);
+                    None
+                }
+            };
         }
     }
 
@@ -194,11 +162,9 @@ impl Monitors {
     fn tell_reader(&mut self, cx: &mut FlowCx<'_>, side: Side) -> bool {
         let Self { sets, streams, control, .. } = self;
         let set = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted());
-        let Some(seat) = set.and_then(|set| set.only.as_ref()) else { return false };
-        let Some(open) = &mut streams[usize::from(seat.member.index)] else { return false };
-        let Some(handler) = seat.table.reader else { return false };
-        Telling::of(side).note(control, seat.member);
-        control.told.event = Event::NewData.into();
+        let Some((member, handler)) = set.and_then(|set| set.reader) else { return false };
+        let Some(open) = &mut streams[usize::from(member.index)] else { return false };
+        control.told = Told { event: Event::NewData.into(), member, side, hook: Hook::Null };
         if control.catch(|control| open.monitor.read(cx, control, handler)).is_none() {
             control.leave(control.told.member, cx.flow());
         }
@@ -213,13 +179,12 @@ impl Monitors {
         &mut self,
         member: Member,
         cx: &mut FlowCx<'_>,
-        telling: Telling,
+        side: Side,
         event: Event,
         call: impl FnOnce(&mut dyn StreamMonitor, &mut FlowCx<'_>, &mut Control),
     ) {
         let Some(open) = &mut self.streams[usize::from(member.index)] else { return };
-        telling.note(&mut self.control, member);
-        self.control.told.event = event.into();
+        self.control.told = Told { event: event.into(), member, side, hook: Hook::Null };
         call(&mut *open.monitor, cx, &mut self.control);
         if !self.control.is_idle() {
             self.apply(&mut cx.attachments());
@@ -232,10 +197,10 @@ impl Monitors {
         let flow = cx.flow();
         let mut last = None;
         // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
-        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.seats(Side::Server, last).next()) {
+        while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.next(Side::Server, last)) {
             let (member, wants_end) = (seat.member, seat.table.interest.any(Interest::END));
             if wants_end {
-                self.call(member, cx, Telling::of(Side::Server), Event::ConnEnd, |monitor, cx, control| {
+                self.call(member, cx, Side::Server, Event::ConnEnd, |monitor, cx, control| {
                     monitor.end(cx, control, reason);
                 });
             }
@@ -251,7 +216,7 @@ impl Monitors {
             Some(flow) => {
                 let Some(mut cx) = cx.flow(flow) else { return };
                 if self.sets.has(cx.table(), member) {
-                    self.call(member, &mut cx, Telling::of(Side::Client), Event::PktIn, |monitor, cx, control| {
+                    self.call(member, &mut cx, Side::Client, Event::PktIn, |monitor, cx, control| {
                         monitor.timer(cx, control, armed);
                     });
                 }
@@ -310,12 +275,12 @@ impl Monitors {
         self.apply(&mut cx.attachments());
     }
 
-    /// Those of the monitors that choose among flows that want one with this first packet, by the bits of their indices. `None`:
-    /// one of them has refused it for all.
+    /// Those of the `choosy` monitors that want a flow with this first packet, by the bits of their indices. `None`: one of them has
+    /// refused it for all.
     #[cold]
-    fn choose(&mut self, cx: &PacketCx<'_>) -> Option<u16> {
+    fn choose(&mut self, choosy: u16, cx: &PacketCx<'_>) -> Option<u16> {
         let mut monitors = 0;
-        for member in self.creation.iter().filter(|member| self.choosy & 1 << member.index != 0) {
+        for member in self.creation.iter().filter(|member| choosy & 1 << member.index != 0) {
             let Some(open) = &mut self.streams[usize::from(member.index)] else { continue };
             let monitor = &mut open.monitor;
             if monitor.can_refuse() && self.control.run(|_| monitor.refuses(&cx.packet())) == Some(true) {
@@ -339,7 +304,10 @@ impl Monitors {
     }
 }
 
-/// The pair of ERROR.
+/// The pair of NEW_DATA ...
+const NEW_DATA: Interest = Interest::of(Hook::Null, Event::NewData);
+
+/// ... and that of ERROR.
 const ERROR: Interest = Interest::of(Hook::Null, Event::Error);
 
 impl Observer for Monitors {
@@ -359,9 +327,10 @@ impl Observer for Monitors {
     }
 
     fn on_open(&mut self, cx: &mut PacketCx<'_>) -> Option<Attachment> {
-        let mut monitors = self.always;
-        if self.choosy != 0 {
-            monitors |= self.choose(cx)?;
+        let family = usize::from(cx.is_ipv6());
+        let mut monitors = self.always[family];
+        if self.choosy[family] != 0 {
+            monitors |= self.choose(self.choosy[family], cx)?;
         }
         if monitors == 0 {
             return None;
@@ -435,37 +404,33 @@ impl Observer for Monitors {
 
     #[inline(always)]
     fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
-        self.tell(cx, Telling { hook, side }, |_, seat| seat.table.heard(side, events));
+        let occasion = if hook == Hook::Snd { Occasion::Snd } else { Occasion::Rcv };
+        self.tell(cx, occasion, side, events, |_, _, _| true);
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {
-        self.control.told.reason = Some(reason);
-        self.tell(cx, Telling::of(side), |_, seat| {
-            let concerned = !seat.table.reads(side) || readers & 1 << seat.member.index != 0;
-            if concerned { seat.table.heard(side, ERROR) } else { Interest::NONE }
+        self.control.reason = Some(reason);
+        self.tell(cx, Occasion::Error, side, ERROR, |_, set, member| {
+            (readers | !set.reading[side as usize].readers) & 1 << member.index != 0
         });
-        self.control.told.reason = None;
+        self.control.reason = None;
     }
 
     #[inline(always)]
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool) {
         if !immediate {
             if !self.tell_reader(cx, side) {
-                self.tell(cx, Telling::of(side), |_, seat| seat.table.news(side, false));
+                self.tell(cx, Occasion::Data, side, NEW_DATA, |_, _, _| true);
             }
             return;
         }
-        self.tell(cx, Telling::of(side), |cx, seat| {
-            // Who hears at once has heard all that it has taken, whoever has joined since.
-            let is_new = cx.unread_len(side, seat.member.index) > 0;
-            if is_new { seat.table.news(side, true) } else { Interest::NONE }
-        });
+        // Who hears at once has heard all that it has taken, whoever has joined since.
+        self.tell(cx, Occasion::DataAtOnce, side, NEW_DATA, |cx, _, member| cx.unread_len(side, member.index) > 0);
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
-        let only = self.sets.get(cx.table()).and_then(|set| set.only.as_ref());
-        match only {
-            Some(seat) if !seat.table.interest.any(Interest::END) => self.detach(seat.member, cx.flow()),
+        match self.sets.get(cx.table()).map(|set| &*set.seats) {
+            Some([seat]) if !seat.table.interest.any(Interest::END) => self.detach(seat.member, cx.flow()),
             _ => self.end_each(cx, reason),
         }
         self.sets.release(cx.table());

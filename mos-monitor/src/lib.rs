@@ -31,6 +31,7 @@
 
 mod addition;
 mod callback;
+mod calls;
 mod conn;
 mod context;
 mod control;

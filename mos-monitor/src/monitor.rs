@@ -11,7 +11,7 @@ use mos_core::filter::Filter;
 use mos_core::reassembly::OverlapPolicy;
 use mos_core::stack::PacketView;
 
-use crate::callback::{EventFilter, OnEvent, at_data, at_error, at_filter, at_rcv, at_snd};
+use crate::callback::{EventFilter, OnEvent, at_data, at_error, at_filter, at_rcv, at_snd, never};
 use crate::context::{
     CoreTimerCx, DataCx, Defined, EndCx, ErrorCx, FilterCx, OrphanCx, RcvCx, SndCx, TimerCx, UnseenCx,
 };
@@ -49,12 +49,13 @@ pub struct Monitor<S = (), F = ()> {
     /// What flows begin with.
     settings: Settings,
     defined: Defined,
-    /// By user event; those without one are raised.
-    filters: Vec<Option<EventFilter<S, F>>>,
+    /// By user event; those of events that are raised are never asked.
+    filters: Vec<EventFilter<S, F>>,
     callbacks: Vec<OnEvent<S, F>>,
     flow_timer: Vec<OnTimer<S, F>>,
     core_timer: Vec<OnCoreTimer<S>>,
     timers: Vec<(Timer, u32)>,
+    ipv6: bool,
     accept: Option<Accept>,
     refuse: Option<Accept>,
     on_unseen: Option<OnUnseen<S>>,
@@ -91,6 +92,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
             flow_timer: Vec::new(),
             core_timer: Vec::new(),
             timers: Vec::new(),
+            ipv6: true,
             accept: None,
             refuse: None,
             on_unseen: None,
@@ -162,6 +164,13 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
 
     fn with(mut self, change: Change) -> Self {
         self.settings.apply(change);
+        self
+    }
+
+    /// Nothing of IPv6 is told: no flows, no orphans.
+    #[must_use]
+    pub fn without_ipv6(mut self) -> Self {
+        self.ipv6 = false;
         self
     }
 
@@ -238,7 +247,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
     /// As [`Self::define`].
     pub fn alloc(&mut self, parent: impl Into<EventId>) -> UserEvent {
         let event = self.define_event(parent.into(), true, None);
-        self.filters.push(None);
+        self.filters.push(never());
         event
     }
 
@@ -249,7 +258,7 @@ impl<S: 'static, F: Default + 'static> Monitor<S, F> {
         key: Option<FilterKey>,
     ) -> UserEvent {
         let evaluated = self.define_event(parent, false, key);
-        self.filters.push(Some(at_filter(evaluated, filter)));
+        self.filters.push(at_filter(evaluated, filter));
         evaluated
     }
 

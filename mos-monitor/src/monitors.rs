@@ -85,10 +85,10 @@ pub(crate) struct Monitors {
     /// `creation` has their order.
     pub(crate) streams: Streams,
     pub(crate) creation: SmallVec<[Member; MAX_MONITORS]>,
-    /// Those that every flow begins with, by the bits of their indices, ...
-    pub(crate) always: u16,
+    /// Those that every flow of IPv4, and every one of IPv6, begins with, by the bits of their indices, ...
+    pub(crate) always: [u16; 2],
     /// ... and those that have to be asked.
-    pub(crate) choosy: u16,
+    pub(crate) choosy: [u16; 2],
     /// In order of creation.
     pub(crate) raws: Vec<(u32, Box<dyn AnyRaw>)>,
     pub(crate) sets: Sets,
@@ -152,11 +152,13 @@ impl Monitors {
     /// What flows begin with has changed.
     fn begin_anew(&mut self) {
         self.sets.begin_anew();
-        (self.always, self.choosy) = (0, 0);
+        (self.always, self.choosy) = ([0; 2], [0; 2]);
         for (index, open) in self.streams.iter().enumerate() {
             if let Some(open) = open.as_ref().filter(|open| !open.base.settings.is_stopped()) {
                 let is_choosy = open.monitor.can_accept() || open.monitor.can_refuse();
-                *(if is_choosy { &mut self.choosy } else { &mut self.always }) |= 1 << index;
+                let [ipv4, ipv6] = if is_choosy { &mut self.choosy } else { &mut self.always };
+                *ipv4 |= 1 << index;
+                *ipv6 |= u16::from(open.monitor.sees_ipv6()) << index;
             }
         }
     }
@@ -191,7 +193,7 @@ impl Monitors {
                 Command::Close(Socket::Active { member, flow }) => self.leave(member, flow, attachments),
                 Command::Close(Socket::Internal | Socket::EndHost | Socket::Timer) => {}
                 Command::Add(Socket::Stream(member), addition) => {
-                    let chooses = matches!(addition, Addition::Accept(_));
+                    let chooses = matches!(addition, Addition::Accept(_) | Addition::Ipv6(_));
                     if let Some(open) = self.open_monitor(member) {
                         open.monitor.add(addition);
                     }

@@ -2,50 +2,30 @@
 //! at; and how far a walk has come.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use mos_core::event::{Event, Interest};
+use mos_core::event::Interest;
 
 use crate::event::{EventId, Forest, UserEvent};
-
-/// What lets an event happen, once its parent has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// Nothing more: it is built in.
-    Open,
-    /// Its filter.
-    Filter(UserEvent),
-    /// A filter that has raised it in this walk.
-    Raised(UserEvent),
-}
 
 /// An event in a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) event: EventId,
-    pub(crate) gate: Gate,
+    /// Once its parent happens, it does if a filter has raised it in this walk: it has none of its own. (What is built in needs
+    /// neither.)
+    pub(crate) is_raised: bool,
     /// Its handler. [`NOBODY`] if it is there for what is below it only.
     pub(crate) handler: u32,
-    /// Where to go on if it does not happen: behind all that is below it.
+    /// So many nodes on the walk goes on if it does not happen: behind all that is below it.
     pub(crate) skip: u32,
 }
 
 /// Events in the order of a walk: parents before children, siblings in the order in which they were registered, those that
-/// filters raise after the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// filters raise after the others. By the pairs of a hook and a built-in event, and their numbers (see [`Interest::PAIRS`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
-    nodes: Box<[Node]>,
-    /// Where the pairs of a hook and a built-in event stand, by their numbers (see [`Interest::PAIRS`]).
-    roots: [(u32, u32); Interest::PAIRS],
-    /// The handlers of the pairs for which there is nothing but one.
-    only: [Only; Interest::PAIRS],
-}
-
-/// All there is for a pair of a hook and a built-in event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Only {
-    pub(crate) event: Event,
-    /// [`NOBODY`] if it is not all there is.
-    pub(crate) handler: u32,
+    pairs: [Rc<[Node]>; Interest::PAIRS],
 }
 
 /// The handler of an event that has none.
@@ -63,68 +43,40 @@ impl Program {
         tree.flatten(forest)
     }
 
-    #[inline]
-    pub(crate) fn node(&self, index: u32) -> &Node {
-        &self.nodes[index as usize]
+    /// The event of a pair, if that has a handler, and all that is below it.
+    pub(crate) fn nodes(&self, pair: usize) -> &Rc<[Node]> {
+        &self.pairs[pair]
     }
 
-    /// Where the event of a pair and all that is below it begin and end.
-    #[inline]
-    pub(crate) fn root(&self, pair: usize) -> (u32, u32) {
-        self.roots[pair]
-    }
-
-    /// The handler of a pair, if there is nothing else for it.
-    #[inline]
-    pub(crate) fn only(&self, pair: usize) -> Option<Only> {
-        let only = self.only[pair];
-        if only.handler == NOBODY { None } else { Some(only) }
-    }
-
-    /// Where `walk` goes on, where the built-in event there ends, and whether the event there is known to happen.
-    pub(crate) fn place(&self, walk: Walk) -> (u32, u32, bool) {
-        if !walk.is_inside() {
-            return (0, 0, false);
+    /// The handler of the built-in event of a pair, if there is nothing else for it.
+    pub(crate) fn only(&self, pair: usize) -> Option<u32> {
+        match *self.pairs[pair] {
+            [Node { event: EventId::Builtin(_), handler, .. }] => Some(handler),
+            _ => None,
         }
-        let at = walk.place >> 1;
-        // It has passed the root: no two have the same places behind them.
-        let end = self.roots.iter().find(|(start, end)| (start + 1..=*end).contains(&at)).map_or(at, |(_, end)| *end);
-        (at, end, walk.place & 1 != 0)
     }
 }
 
 /// What filters have raised in a walk.
 pub(crate) type Raised = Vec<UserEvent>;
 
-/// How far a walk has come. Small enough to be handed to and fro in registers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Walk {
-    /// What is still to be told of what was raised.
-    pub(crate) events: Interest,
-    /// Twice the place that comes next, plus one if the filter there has been asked, and its event happens. 0 as long as no
-    /// event with more than a handler was looked at: no walk stops in front of the first place.
-    pub(crate) place: u32,
-}
+/// How far a walk over the nodes of a pair has come. Small enough to be handed back in a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
 
-impl Walk {
-    /// The end of a walk.
-    pub(crate) const DONE: Self = Self::new(Interest::NONE);
-
-    /// A walk over all `events`, which are of one hook.
+impl Place {
+    /// In front of the node `at`, or behind the last one. `happens`: the filter there has been asked, and its event happens.
     #[inline]
-    pub(crate) const fn new(events: Interest) -> Self {
-        Self { events, place: 0 }
+    pub(crate) fn new(at: usize, happens: bool) -> Self {
+        Self((at as u32) << 1 | u32::from(happens))
     }
 
-    /// A walk that has come to the node `at`.
-    pub(crate) fn inside(events: Interest, at: u32, happens: bool) -> Self {
-        Self { events, place: at << 1 | u32::from(happens) }
+    pub(crate) fn at(self) -> usize {
+        self.0 as usize >> 1
     }
 
-    /// Whether it has come to a node.
-    #[inline]
-    pub(crate) fn is_inside(self) -> bool {
-        self.place != 0
+    pub(crate) fn happens(self) -> bool {
+        self.0 & 1 != 0
     }
 }
 
@@ -173,37 +125,36 @@ impl Tree {
 
     fn flatten(mut self, forest: &Forest) -> Program {
         let raised = |branch: &Branch| matches!(branch.event, EventId::User(user) if forest.is_raised(user));
-        let mut nodes = Vec::with_capacity(self.branches.len());
-        let mut roots = [(0, 0); Interest::PAIRS];
-        let mut only = [Only { event: Event::PktIn, handler: NOBODY }; Interest::PAIRS];
+        let mut program = Program::default();
         for (pair, root) in std::mem::take(&mut self.roots) {
-            let start = nodes.len() as u32;
+            let mut nodes = Vec::new();
             // An own stack: nesting may be deeper than the thread's.
             let mut todo = vec![Step::Enter(root)];
             while let Some(step) = todo.pop() {
                 match step {
                     Step::Enter(index) => {
                         let branch = &self.branches[index];
-                        let gate = match branch.event {
-                            EventId::Builtin(_) => Gate::Open,
-                            EventId::User(user) if forest.is_raised(user) => Gate::Raised(user),
-                            EventId::User(user) => Gate::Filter(user),
-                        };
-                        todo.push(Step::Leave(nodes.len()));
-                        nodes.push(Node { event: branch.event, gate, handler: branch.handler, skip: 0 });
+                        let is_user = matches!(branch.event, EventId::User(_));
+                        // What happens anyway, and nobody handles, need not be looked at.
+                        if is_user || branch.handler != NOBODY {
+                            todo.push(Step::Leave(nodes.len()));
+                            nodes.push(Node {
+                                event: branch.event,
+                                is_raised: raised(branch),
+                                handler: branch.handler,
+                                skip: 0,
+                            });
+                        }
                         let mut children = branch.children.clone();
                         children.sort_by_key(|child| raised(&self.branches[*child]));
                         todo.extend(children.into_iter().rev().map(Step::Enter));
                     }
-                    Step::Leave(node) => nodes[node].skip = nodes.len() as u32,
+                    Step::Leave(node) => nodes[node].skip = (nodes.len() - node) as u32,
                 }
             }
-            roots[pair] = (start, nodes.len() as u32);
-            if let [Node { event: EventId::Builtin(event), handler, .. }] = nodes[start as usize..] {
-                only[pair] = Only { event, handler };
-            }
+            program.pairs[pair] = nodes.into();
         }
-        Program { nodes: nodes.into(), roots, only }
+        program
     }
 }
 
@@ -214,6 +165,8 @@ enum Step {
 
 #[cfg(test)]
 mod tests {
+    use mos_core::event::Event;
+
     use super::*;
 
     #[test]
@@ -227,11 +180,23 @@ mod tests {
             [(5, EventId::User(b), 1), (5, alarm.into(), 2), (5, inner.into(), 3), (5, packet, 4)].into_iter(),
             &forest,
         );
-        let order: Vec<_> = program.nodes.iter().map(|node| (node.event.number(), node.handler)).collect();
+        let nodes = program.nodes(5);
+        let order: Vec<_> = nodes.iter().map(|node| (node.event.number(), node.handler)).collect();
         assert_eq!(order, [(1, 4), (b.number(), 1), (a.number(), NOBODY), (inner.number(), 3), (alarm.number(), 2)]);
-        assert_eq!(program.root(5), (0, 5));
-        assert_eq!(program.root(0), (0, 0));
-        assert_eq!(program.nodes.iter().map(|node| node.skip).collect::<Vec<_>>(), [5, 2, 4, 4, 5]);
+        assert!(program.nodes(0).is_empty());
+        assert_eq!(nodes.iter().map(|node| node.skip).collect::<Vec<_>>(), [5, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn a_built_in_event_without_a_handler_is_not_looked_at() {
+        let mut forest = Forest::new(1);
+        let event = forest.define(EventId::Builtin(Event::PktIn), false, None);
+        let program = Program::new([(5, event.into(), 1)].into_iter(), &forest);
+        assert_eq!(
+            program.nodes(5).iter().map(|node| (node.event, node.skip)).collect::<Vec<_>>(),
+            [(event.into(), 1)]
+        );
+        assert_eq!(program.only(5), None);
     }
 
     #[test]
@@ -242,6 +207,6 @@ mod tests {
             event = forest.define(event, false, None).into();
         }
         let program = Program::new([(10, event, 0)].into_iter(), &forest);
-        assert_eq!(program.root(10), (0, 100_001));
+        assert_eq!(program.nodes(10).len(), 100_000);
     }
 }

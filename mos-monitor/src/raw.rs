@@ -10,7 +10,7 @@ use crate::addition::Addition;
 use crate::context::{OrphanCx, PacketEventCx, Raising, RawCx};
 use crate::control::{Control, Socket};
 use crate::event::{EventId, Forest, UserEvent};
-use crate::program::{Gate, Program, Raised};
+use crate::program::{Program, Raised};
 
 type Callback<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>)>;
 type PacketFilter<S> = Box<dyn FnMut(&mut PacketEventCx<'_, S>) -> bool>;
@@ -138,13 +138,12 @@ impl<S> PacketHandlers<S> {
         let registrations = self.registrations.iter().map(|&(event, handler)| (ROOT, event, handler));
         let program = self.program.get_or_insert_with(|| Program::new(registrations, &self.events.forest));
         let mut raised = Raised::new();
-        let (mut at, end) = program.root(ROOT);
-        while at < end {
-            let node = *program.node(at);
-            let happens = match node.gate {
-                Gate::Open => true,
-                Gate::Raised(event) => raised.contains(&event),
-                Gate::Filter(event) => match &mut self.filters[event.index()] {
+        let mut at = 0;
+        while let Some(node) = program.nodes(ROOT).get(at as usize) {
+            let happens = match node.event {
+                EventId::Builtin(_) => true,
+                EventId::User(event) if node.is_raised => raised.contains(&event),
+                EventId::User(event) => match &mut self.filters[event.index()] {
                     Some(filter) => {
                         let raising = Raising { forest: &self.events.forest, evaluated: event, raised: &mut raised };
                         filter(&mut PacketEventCx { state, control, cx: cx.reborrow(), raising: Some(raising) })
@@ -153,11 +152,11 @@ impl<S> PacketHandlers<S> {
                 },
             };
             // A filter may have closed its own monitor, too.
-            if matches!(node.gate, Gate::Filter(_)) && control.closes(me) {
+            if matches!(node.event, EventId::User(_)) && control.closes(me) {
                 return;
             }
             if !happens {
-                at = node.skip;
+                at += node.skip;
                 continue;
             }
             if let Some(handler) = self.handlers.get_mut(node.handler as usize) {
@@ -176,6 +175,7 @@ impl<S> PacketHandlers<S> {
 pub struct RawMonitor<S = ()> {
     name: String,
     state: S,
+    ipv6: bool,
     filter: Option<Filter>,
     handlers: PacketHandlers<S>,
     orphans: PacketHandlers<S>,
@@ -193,10 +193,18 @@ impl<S: 'static> RawMonitor<S> {
         Self {
             name: name.into(),
             state,
+            ipv6: true,
             filter: None,
             handlers: PacketHandlers::new(Event::PktIn),
             orphans: PacketHandlers::new(Event::Orphan),
         }
+    }
+
+    /// Nothing of IPv6 is told.
+    #[must_use]
+    pub fn without_ipv6(mut self) -> Self {
+        self.ipv6 = false;
+        self
     }
 
     /// PKT_IN and ORPHAN only for packets that `filter` matches (raw_pkt_filter).
@@ -218,6 +226,11 @@ impl<S: 'static> RawMonitor<S> {
     pub fn on_orphan(mut self, callback: impl FnMut(&mut OrphanCx<'_, S>) + 'static) -> Self {
         self.orphans.register(Event::Orphan.into(), Box::new(callback));
         self
+    }
+
+    fn lets_in(&self, packet: &PacketView<'_>) -> bool {
+        let is_seen = self.ipv6 || packet.packet.ip_version != 6;
+        is_seen && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
     pub(crate) fn events(&self) -> [PacketEvents; 2] {
@@ -272,7 +285,7 @@ pub(crate) trait AnyRaw {
 
 impl<S: 'static> AnyRaw for RawMonitor<S> {
     fn wants(&self, packet: &PacketView<'_>) -> bool {
-        !self.handlers.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        !self.handlers.is_empty() && self.lets_in(packet)
     }
 
     fn packet(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
@@ -280,7 +293,7 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
     }
 
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
-        !self.orphans.is_empty() && self.filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        !self.orphans.is_empty() && self.lets_in(packet)
     }
 
     fn orphan(&mut self, order: u32, cx: PacketCx<'_>, control: &mut Control) {
@@ -290,6 +303,7 @@ impl<S: 'static> AnyRaw for RawMonitor<S> {
     fn add(&mut self, addition: Addition) {
         match addition {
             Addition::Filter(filter) => self.filter = filter,
+            Addition::Ipv6(sees) => self.ipv6 = sees,
             Addition::Packets(addition) => {
                 if let Ok(addition) = addition.downcast::<PacketAddition<S>>()
                     && let Some(other) = self.handlers.add(*addition)

@@ -8,6 +8,7 @@ use mos_core::event::{Attachment, Interest, Reading, Side, Wanted};
 use mos_core::reassembly::OverlapPolicy;
 use smallvec::SmallVec;
 
+use crate::calls::Calls;
 use crate::control::MAX_MONITORS;
 use crate::table::{Change, HandlerTable};
 
@@ -46,14 +47,14 @@ type Name = SmallVec<[(u32, u64); 2]>;
 pub(crate) struct Set {
     /// In order of creation.
     pub(crate) seats: Box<[Seat]>,
-    /// The other way round.
-    reversed: Box<[Seat]>,
-    /// The only seat, if there is one and callbacks are not timed: the usual case, and the cheapest.
-    pub(crate) only: Option<Seat>,
+    /// What is called when they are told something.
+    pub(crate) calls: Calls,
+    /// The only monitor and its only handler of NEW_DATA, if that is all, and callbacks are not timed.
+    pub(crate) reader: Option<(Member, u32)>,
     /// What the flows' lines say of `interest`.
     pub(crate) wanted: Wanted,
     pub(crate) interest: Interest,
-    reading: [Reading; 2],
+    pub(crate) reading: [Reading; 2],
     /// `None` if its number is free: then it has no seats either.
     flows: Option<u32>,
 }
@@ -93,7 +94,9 @@ impl Sets {
     /// From now on callbacks are timed.
     pub(crate) fn time(&mut self) {
         self.timed = true;
-        self.sets.iter_mut().for_each(|set| set.only = None);
+        for set in &mut self.sets {
+            (set.calls, set.reader) = (Calls::new(&set.seats, true), None);
+        }
     }
 
     /// Sets that there are.
@@ -258,7 +261,7 @@ impl Sets {
 
     /// What `member` wants of the flows of the set of that number.
     pub(crate) fn seat(&self, number: u16, member: Member) -> Option<&Seat> {
-        self.get(number)?.seats.iter().find(|seat| seat.member == member)
+        self.get(number)?.seat(member)
     }
 
     /// The seats of the set of that number without those of `member`.
@@ -279,24 +282,23 @@ fn name(seats: &[Seat]) -> Name {
 }
 
 impl Set {
-    /// The seats, in the order in which they stand on the wire for what comes towards `side`; with `last`, those behind it.
-    #[inline]
-    pub(crate) fn seats(&self, towards: Side, last: Option<Member>) -> impl Iterator<Item = &Seat> {
-        let is_behind = move |seat: &&Seat| match (last, towards) {
+    /// The first seat, in the order in which they stand on the wire for what comes towards `side`; with `last`, the first one behind
+    /// it.
+    pub(crate) fn next(&self, towards: Side, last: Option<Member>) -> Option<&Seat> {
+        let is_behind = |seat: &&Seat| match (last, towards) {
             (None, _) => true,
             (Some(last), Side::Server) => seat.member.order > last.order,
             (Some(last), Side::Client) => seat.member.order < last.order,
         };
-        self.all(towards).iter().filter(is_behind)
+        match towards {
+            Side::Server => self.seats.iter().find(is_behind),
+            Side::Client => self.seats.iter().rev().find(is_behind),
+        }
     }
 
-    /// All seats, in the order in which they stand on the wire for what comes towards `side`.
-    #[inline]
-    pub(crate) fn all(&self, towards: Side) -> &[Seat] {
-        match towards {
-            Side::Server => &self.seats,
-            Side::Client => &self.reversed,
-        }
+    /// What `member` wants.
+    pub(crate) fn seat(&self, member: Member) -> Option<&Seat> {
+        self.seats.iter().find(|seat| seat.member == member)
     }
 
     /// The seats without those of `member`.
@@ -323,15 +325,12 @@ impl Set {
             }
             if all.readers == 0 { Reading::NOBODY } else { all }
         });
-        let reversed = seats.iter().rev().cloned().collect();
-        let only = if let [only] = &*seats
-            && !timed
-        {
-            Some(only.clone())
-        } else {
-            None
+        let reader = match &*seats {
+            [only] if !timed => only.table.reader.map(|handler| (only.member, handler)),
+            _ => None,
         };
+        let calls = Calls::new(&seats, timed);
         let seats = seats.into_vec().into();
-        Self { seats, reversed, only, wanted: Wanted::of(interest), interest, reading, flows }
+        Self { seats, calls, reader, wanted: Wanted::of(interest), interest, reading, flows }
     }
 }

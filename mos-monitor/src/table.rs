@@ -3,6 +3,7 @@
 use mos_core::event::{Event, Hook, Interest, Side};
 use mos_core::reassembly::OverlapPolicy;
 
+use crate::calls::Occasion;
 use crate::event::{EventId, Forest};
 use crate::program::Program;
 
@@ -130,11 +131,7 @@ pub(crate) struct HandlerTable {
     pub(crate) program: Program,
     /// What the settings ask the stack for.
     pub(crate) interest: Interest,
-    /// Of that, what is told of events of each side.
-    heard: [Interest; 2],
     reads: [bool; 2],
-    /// What is told of what each side has received: at the end of the burst, and at once.
-    news: [[Interest; 2]; 2],
     /// The handler of NEW_DATA, if there is nothing else for it, and it comes at the end of the burst, and no history is kept.
     pub(crate) reader: Option<u32>,
 }
@@ -162,31 +159,27 @@ impl HandlerTable {
         ] {
             interest = if wanted { interest.or(bit) } else { interest };
         }
-        let heard = settings.stopped.map(|stopped| if stopped { Interest::NONE } else { interest });
-        let news = [false, true].map(|immediate| {
-            Side::BOTH.map(|side| match reads[side as usize] && settings.immediate == immediate {
-                true => heard[side as usize].and(Interest::of(Hook::Null, Event::NewData)),
-                false => Interest::NONE,
-            })
-        });
         let reader = Interest::of(Hook::Null, Event::NewData)
             .pop_pair()
             .and_then(|pair| program.only(pair))
-            .map(|only| only.handler)
             .filter(|_| !settings.immediate && settings.history_bytes == 0);
-        Self { id, settings, program, interest, heard, reads, news, reader }
+        Self { id, settings, program, interest, reads, reader }
     }
 
-    /// What is to be told of `events` of `side`.
-    #[inline]
-    pub(crate) fn heard(&self, side: Side, events: Interest) -> Interest {
-        self.heard[side as usize].and(events)
-    }
-
-    /// What is to be told when `side` has received something: with the packet that brought it, or at the end of the burst.
-    #[inline]
-    pub(crate) fn news(&self, side: Side, immediate: bool) -> Interest {
-        self.news[usize::from(immediate)][side as usize]
+    /// What is told of `side` on an occasion.
+    pub(crate) fn told(&self, occasion: Occasion, side: Side) -> Interest {
+        let pairs = match occasion {
+            Occasion::Snd | Occasion::Rcv => Interest::at(occasion.hook()),
+            Occasion::Error => Interest::of(Hook::Null, Event::Error),
+            Occasion::Data | Occasion::DataAtOnce => {
+                let at_once = occasion == Occasion::DataAtOnce;
+                match self.reads[side as usize] && self.settings.immediate == at_once {
+                    true => Interest::of(Hook::Null, Event::NewData),
+                    false => Interest::NONE,
+                }
+            }
+        };
+        if self.settings.stopped[side as usize] { Interest::NONE } else { self.interest.and(pairs) }
     }
 
     /// Whether the bytes that `side` receives are read.

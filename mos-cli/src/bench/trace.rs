@@ -24,7 +24,11 @@ pub struct Trace {
 
 impl Trace {
     /// Reads the file at `path` to its end. All of it must be readable.
-    pub(crate) fn load(path: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// What the file or the system says.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
         let mut reader = CaptureReader::open(path, 0)?;
         let mut trace = Self::default();
         let mut batch = FrameBatch::new();

@@ -209,14 +209,7 @@ impl Telling {
         for core in &cores {
             for &number in &self.printed {
                 if let Some((name, port)) = core.ports.get(number) {
-                    tell(format_args!(
-                        "core {} {name}: {} received, {} transmitted, {} dropped by the kernel, {} not sent",
-                        core.cpu,
-                        port.received,
-                        port.transmitted,
-                        port.kernel_drops,
-                        port.transmit_drops.total()
-                    ));
+                    tell(format_args!("core {} {name}: {port}", core.cpu));
                 }
             }
         }

@@ -47,6 +47,16 @@ impl Interest {
         }
     }
 
+    /// All pairs of `hook`.
+    #[must_use]
+    pub const fn at(hook: Hook) -> Self {
+        match hook {
+            Hook::Snd => Self(Self::SND),
+            Hook::Rcv => Self(Self::SND << Self::RCV_SHIFT),
+            Hook::Null => Self(0b11 << 10),
+        }
+    }
+
     /// `event` at both packet hooks.
     #[must_use]
     pub const fn both(event: Event) -> Self {

@@ -3,6 +3,7 @@
 //! A [`Device`](super::Device) copies frames into a batch; a port lends them, in its own memory, for as long as they are looked
 //! at. It is one queue of one interface: a core owns one port of each interface and shares it with nobody.
 
+use std::fmt;
 use std::net::IpAddr;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
@@ -81,6 +82,18 @@ pub struct PortCounters {
     pub link: LinkState,
     /// How often the interface was opened again after it had gone.
     pub reopened: u64,
+}
+
+impl fmt::Display for PortCounters {
+    /// What an operator wants to see go by.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, transmitted, kernel_drops, transmit_drops, .. } = self;
+        let unsent = transmit_drops.total();
+        write!(
+            f,
+            "{received} received, {transmitted} transmitted, {kernel_drops} dropped by the kernel, {unsent} not sent"
+        )
+    }
 }
 
 /// Frames that were not sent, by the reason.

@@ -342,3 +342,13 @@ impl Stack {
         }
     }
 }
+
+impl FlowCx<'_> {
+    /// The same as [`Stack::deliver_at_once`], where the context is there already, and it is known that somebody wants it.
+    #[inline(never)]
+    pub(super) fn deliver_immediate<O: Observer>(&mut self, observer: &mut O) {
+        if let Some(index) = self.index {
+            self.stack.deliver_immediate(self.slot, index, &mut self.burst, observer);
+        }
+    }
+}

@@ -244,6 +244,12 @@ impl Stack {
         self.dropped = false;
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
         observer.on_events(&mut cx, Hook::Snd, side, events);
+        self.fate(index, burst)
+    }
+
+    /// What the SND callbacks did with the packet.
+    #[inline(always)]
+    pub(super) fn fate(&mut self, index: usize, burst: &Burst<'_>) -> Fate {
         if self.dropped {
             return Fate::Dropped;
         }

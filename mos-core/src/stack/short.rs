@@ -4,10 +4,10 @@
 //! acceptable because it is the very next one, nothing it brings was there before, and it acknowledges nothing that was not
 //! seen. [`Flow::settle`] says by [`FlowFlags::FAST`] and [`FlowFlags::IN_ORDER`] whether a flow is like that.
 
-use super::Stack;
 use super::edit::Edits;
 use super::pending::Source;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
+use super::{FlowCx, Stack};
 use crate::config::ChecksumMode;
 use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
 use crate::flow::FlowFlags;
@@ -27,7 +27,10 @@ const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
 
-/// What of that comes after the SND hook.
+/// What of that comes at the SND hook ...
+const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
+
+/// ... and after it.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
 
 /// Whether a segment from `side` is the next one, and acceptable.
@@ -184,7 +187,11 @@ impl Stack {
         update_sender(&mut hot.half[side as usize], packet);
         let wanted = hot.wanted;
         if wanted.any(TOLD) {
-            return self.tell(slot, side, index, burst, observer);
+            if wanted.any(AT_SND) {
+                return self.tell(slot, side, index, burst, observer);
+            }
+            self.arrive_told(slot, side, index, burst);
+            return self.hear(slot, side.other(), index, burst, observer);
         }
         let (len, peer) = (packet.payload_len, side.other());
         update_receiver(&mut hot.half[peer as usize], packet, packet.seq + len);
@@ -193,31 +200,46 @@ impl Stack {
         }
     }
 
-    /// The rest of the way if somebody may hear of the packet itself.
+    /// The rest of the way if somebody may hear of the packet at the SND hook.
     #[inline(never)]
     fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.sender = side;
-        match self.send_short(slot, side, index, SND_PKT_IN, burst, observer) {
-            Fate::Kept => {}
-            Fate::Dropped => return,
-            Fate::Edited => return self.receive_edited(slot, side, index, None, burst, observer),
+        self.begin_edits(slot, side, index);
+        self.dropped = false;
+        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+        observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
+        match cx.stack.fate(index, &cx.burst) {
+            Fate::Kept => {
+                if cx.stack.arrive_told(slot, side, index, &cx.burst).any(AFTER_SND) {
+                    cx.raise_received(side.other(), observer);
+                }
+            }
+            Fate::Dropped => {}
+            Fate::Edited => self.receive_edited(slot, side, index, None, burst, observer),
         }
-        let peer = side.other();
+    }
+
+    /// The rest of the way if somebody may hear of the packet, but not at the SND hook.
+    #[inline(never)]
+    fn hear<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        self.sender = side.other();
+        FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) }.raise_received(side, observer);
+    }
+
+    /// What is behind the SND hook and before the RCV hook. Returns what is wanted, looked at once: the callbacks at the SND hook may
+    /// have asked for any of it, those at the RCV hook for delivery at once.
+    #[inline(always)]
+    fn arrive_told(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) -> Wanted {
         let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
-        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + packet.payload_len);
-        // Looked at once: the callbacks at the SND hook may have asked for any of it, those at the RCV hook for delivery at once.
-        let wanted = hot.wanted;
-        if packet.payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+        let (len, peer, wanted) = (packet.payload_len, side.other(), hot.wanted);
+        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + len);
+        if len > 0 && wanted.any(Wanted::buffer(peer)) {
             self.bring(slot, side, index, burst);
-        }
-        if !wanted.any(AFTER_SND) {
-            return;
         }
         if wanted.any(Wanted::RTT) {
             self.measure_short(slot, side, index, burst);
         }
-        self.raise(slot, peer, Some(index), Hook::Rcv, RCV_PKT_IN, burst, observer);
-        self.deliver_at_once(slot, index, burst, observer);
+        wanted
     }
 
     /// A segment in order that changes an endpoint's state, or that comes while one is closing: the handshake's last ACK, a
@@ -295,10 +317,16 @@ impl Stack {
         if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
+        self.begin_edits(slot, side, index);
+        self.send(slot, side, index, events, burst, observer)
+    }
+
+    /// Nothing of the packet has been edited yet.
+    #[inline(always)]
+    fn begin_edits(&mut self, slot: u32, side: Side, index: usize) {
         let packet = &self.packets[index];
         let sent = (packet.seq, packet.payload_len);
         self.edits = Edits { fresh: self.is_fresh(slot, side, sent, sent.0), sent, ..Edits::default() };
-        self.send(slot, side, index, events, burst, observer)
     }
 
     /// The payload of a segment from `side`, for the readers of its peer.
@@ -348,5 +376,16 @@ impl Stack {
         }
         let segment = Segment::new(&self.packets[index], self.frame(index, burst));
         self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
+    }
+}
+
+impl FlowCx<'_> {
+    /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
+    #[inline(always)]
+    fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
+        self.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
+        if self.wanted().any(Wanted::IMMEDIATE) {
+            self.deliver_immediate(observer);
+        }
     }
 }

@@ -158,7 +158,7 @@ impl Context {
         act: impl FnOnce(&mut dyn Place) -> Result<R> + Send + 'static,
     ) -> Result<R> {
         match here::context() {
-            Some(own) if own == self => here::with(act),
+            Some(own) if own == self => here::with(self, act),
             // Two cores that ask each other would wait for ever.
             Some(_) => Err(Errno::EPERM),
             None => {
@@ -174,16 +174,22 @@ impl Context {
 
     /// Does something with the dispatch at hand: only on the thread of the context's core.
     pub(crate) fn here<R>(self, act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
-        if here::context() != Some(self) {
-            return Err(Errno::EPERM);
-        }
-        here::with(act)
+        here::with(self, act)
     }
 }
 
 /// The contexts that exist.
 fn all() -> impl Iterator<Item = Context> {
     (0..MOST).map(Context).filter(|context| context.state() > TAKEN)
+}
+
+/// A context that has no thread but the caller's.
+#[cfg(feature = "driven")]
+pub(crate) fn drive() -> Result<Context> {
+    let context = take()?;
+    context.slot().context.cpu.store(0, Ordering::Relaxed);
+    context.slot().state.store(RUNNING, Ordering::Release);
+    Ok(context)
 }
 
 /// Whether no context exists.

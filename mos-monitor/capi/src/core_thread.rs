@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) devices: Option<CoreDevices>,
     /// The time that it goes by.
     pub(crate) clock: Clock,
+    /// The numbers of the devices whose counters are printed each second.
+    pub(crate) printed: Vec<usize>,
 }
 
 /// A stack with its monitors.
@@ -117,7 +119,7 @@ pub(crate) fn start(context: Context, plan: Plan) -> Result<(CoreHandle, JoinHan
 
 /// One core, on the thread where it will stay.
 fn build(plan: Plan) -> Result<(LiveCore<CoreWorker>, CoreHandle)> {
-    let Plan { cpu, config, devices, clock } = plan;
+    let Plan { cpu, config, devices, clock, printed } = plan;
     if let Err(error) = pin(cpu) {
         log::warn!("core {cpu}: its thread may run on any processor: {error}");
     }
@@ -136,6 +138,13 @@ fn build(plan: Plan) -> Result<(LiveCore<CoreWorker>, CoreHandle)> {
     })?;
     if clock == Clock::Frames {
         core.hold(PATIENCE);
+    }
+    if !printed.is_empty() {
+        core.each_second(move |ports| {
+            for (name, counters) in printed.iter().filter_map(|number| ports.get(*number)) {
+                complain(format_args!("core {cpu} {name}: {counters}"));
+            }
+        });
     }
     Ok((core, handle))
 }

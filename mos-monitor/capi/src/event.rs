@@ -180,12 +180,12 @@ pub extern "C" fn mtcp_alloc_event(event: event_t) -> event_t {
 pub extern "C" fn mtcp_raise_event(mctx: mctx_t, event: event_t) -> c_int {
     status(|| {
         Context::of(mctx)?.here(|place| {
-            let turn = here::turn().filter(|turn| turn.evaluated != 0).ok_or(Errno::EPERM)?;
-            if !may_raise(turn.evaluated, event) {
+            let evaluated = here::evaluated().ok_or(Errno::EPERM)?;
+            if !may_raise(evaluated.event, event) {
                 return Err(Errno::EINVAL);
             }
             // Where nobody has registered it or anything below, nobody hears of it.
-            match here::monitors(|monitors| monitors.event(turn.monitor, event)) {
+            match here::monitors(|monitors| monitors.event(evaluated.monitor, event)) {
                 Some(event) => match place.raise(event) {
                     Some(true) => Ok(()),
                     Some(false) => Err(Errno::EINVAL),

@@ -4,6 +4,7 @@
 //! gives it back before it returns.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use mos_core::stack::AlterError;
@@ -223,38 +224,52 @@ impl Place for Core {
     }
 }
 
-/// What a callback is about, for what it calls.
+/// A filter that is asked, for what it calls.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Turn {
-    /// The event that a filter is asked about; 0 if none is.
-    pub(crate) evaluated: u64,
-    /// The monitor.
+pub(crate) struct Evaluated {
+    pub(crate) event: u64,
+    /// The monitor on which it is asked.
     pub(crate) monitor: Descriptor,
 }
 
+/// What a thread knows. It is one thing: in a shared library each thread-local variable is a call to find it.
+struct Here {
+    /// Set on the threads of cores.
+    context: Cell<Option<Context>>,
+    place: Cell<Option<NonNull<dyn Place>>>,
+    evaluated: Cell<Option<Evaluated>>,
+    /// See [`crate::packet`].
+    length: Cell<Option<u16>>,
+}
+
 thread_local! {
-    static CONTEXT: Cell<Option<Context>> = const { Cell::new(None) };
-    static PLACE: Cell<Option<NonNull<dyn Place>>> = const { Cell::new(None) };
-    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
+    static HERE: Here = const {
+        Here { context: Cell::new(None), place: Cell::new(None), evaluated: Cell::new(None), length: Cell::new(None) }
+    };
     static MONITORS: RefCell<Monitors> = RefCell::default();
     static FLOWS: RefCell<FlowPointers> = RefCell::default();
 }
 
 /// This thread is that of the context's core.
 pub(crate) fn enter(context: Context) {
-    CONTEXT.set(Some(context));
+    HERE.with(|here| here.context.set(Some(context)));
 }
 
 /// No more: nothing is called here any more.
 pub(crate) fn leave() {
-    CONTEXT.set(None);
+    HERE.with(|here| here.context.set(None));
     MONITORS.take();
     FLOWS.take();
 }
 
 /// The context whose core's thread this is.
 pub(crate) fn context() -> Option<Context> {
-    CONTEXT.try_with(Cell::get).ok().flatten()
+    HERE.with(|here| here.context.get())
+}
+
+/// The length that the packet at hand is to have: see [`crate::packet`].
+pub(crate) fn set_length(length: Option<u16>) {
+    HERE.with(|here| here.length.set(length));
 }
 
 /// What is known of the core's monitors.
@@ -267,39 +282,51 @@ pub(crate) fn flow_pointers<R>(act: impl FnOnce(&mut FlowPointers) -> R) -> R {
     FLOWS.with_borrow_mut(act)
 }
 
-/// What the callback is about that runs.
-pub(crate) fn turn() -> Option<Turn> {
-    TURN.get()
+/// The filter that is asked.
+pub(crate) fn evaluated() -> Option<Evaluated> {
+    HERE.with(|here| here.evaluated.get())
 }
 
-/// Puts back what was there before.
-struct Restore(Option<NonNull<dyn Place>>, Option<Turn>);
+/// A filter is asked from now on, or none any more.
+pub(crate) fn set_evaluated(evaluated: Option<Evaluated>) {
+    HERE.with(|here| here.evaluated.set(evaluated));
+}
 
-impl Drop for Restore {
+/// Puts the place back that was there before.
+struct Restore<'a>(&'a Here, Option<NonNull<dyn Place>>);
+
+impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        PLACE.set(self.0);
-        TURN.set(self.1);
+        self.0.place.set(self.1);
     }
 }
 
-/// Calls out to the program: what it calls finds `place`.
+/// Calls out to the program: what it calls finds `place`. Gives the length, too, that it has written into the packet at hand.
 #[inline]
-pub(crate) fn lend<R>(place: &mut (dyn Place + '_), turn: Option<Turn>, call: impl FnOnce() -> R) -> R {
+pub(crate) fn lend<R>(place: &mut (dyn Place + '_), call: impl FnOnce() -> R) -> (R, Option<u16>) {
     let place = NonNull::from(place);
     // SAFETY: the types differ in a lifetime only. The pointer is there for as long as `call` takes, for which `place` is borrowed.
     let place = unsafe { std::mem::transmute::<NonNull<dyn Place + '_>, NonNull<dyn Place + 'static>>(place) };
-    let _restore = Restore(PLACE.replace(Some(place)), TURN.replace(turn));
-    call()
+    HERE.with(|here| {
+        let _restore = Restore(here, here.place.replace(Some(place)));
+        (call(), here.length.take())
+    })
 }
 
-/// Does something where the callback is that runs.
+/// Does something in the dispatch at hand, if this is the thread of the context's core.
 ///
 /// The place is taken meanwhile, so whoever comes in between, as a signal handler may, finds none.
-pub(crate) fn with<R>(act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
-    let Some(mut place) = PLACE.take() else { return Err(Errno::EPERM) };
-    let _restore = Restore(Some(place), TURN.get());
-    // SAFETY: `lend` is under way and has lent it to this thread; nobody else has it, since it was taken.
-    act(unsafe { place.as_mut() })
+#[inline]
+pub(crate) fn with<R>(context: Context, act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
+    HERE.with(|here| {
+        if here.context.get() != Some(context) {
+            return Err(Errno::EPERM);
+        }
+        let Some(mut place) = here.place.take() else { return Err(Errno::EPERM) };
+        let _restore = Restore(here, Some(place));
+        // SAFETY: `lend` is under way and has lent it to this thread; nobody else has it, since it was taken.
+        act(unsafe { place.as_mut() })
+    })
 }
 
 /// Does something for another thread.
@@ -314,15 +341,16 @@ pub(crate) fn control<R>(place: &mut dyn Place, act: impl FnOnce(&mut Control) -
     answer.expect("it is called once")
 }
 
-/// Looks at a flow.
-pub(crate) fn flow<R>(
-    place: &mut dyn Place,
-    socket: Descriptor,
-    act: impl FnOnce(&mut AnyConn<'_, '_>) -> R,
-) -> std::result::Result<R, ControlError> {
+/// Looks at the flow whose socket that is.
+#[inline]
+pub(crate) fn flow<R>(place: &mut dyn Place, sock: c_int, act: impl FnOnce(&mut AnyConn<'_, '_>) -> R) -> Result<R> {
     let (mut act, mut answer) = (Some(act), None);
-    place.with_flow(socket, &mut |conn| answer = act.take().map(|act| act(conn)))?;
-    Ok(answer.expect("it is called once"))
+    let seen = place.with_flow(Descriptor::from_raw(sock), &mut |conn| answer = act.take().map(|act| act(conn)));
+    match seen {
+        Ok(()) => Ok(answer.expect("it is called once")),
+        Err(ControlError::WrongKind) => Err(Errno::ENOTSOCK),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The time.

@@ -10,6 +10,7 @@
 //! | `process` | what is one for the process: the configuration, the devices |
 //! | `context` | contexts: their names, how they are created, joined and destroyed |
 //! | `core_thread` | the thread of a context's core |
+//! | `driven` (feature) | a context without a thread, for benchmarks |
 //! | `signals` | SIGINT |
 //! | `here` | what is at hand on a core's thread |
 //! | `socket` | sockets, what is known of them, and their options |
@@ -25,6 +26,8 @@ pub mod abi;
 mod boundary;
 mod context;
 mod core_thread;
+#[cfg(feature = "driven")]
+pub mod driven;
 mod end_host;
 mod errno;
 mod event;

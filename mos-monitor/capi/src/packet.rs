@@ -1,6 +1,6 @@
 //! The packet at hand: looked at, changed, dropped; and packets of the program's own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::c_int;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr::null_mut;
@@ -13,7 +13,7 @@ use crate::boundary::{call, status};
 use crate::context::Context;
 use crate::errno::{Errno, Result};
 use crate::here::{self, Edit, Place};
-use crate::socket::{active, kind};
+use crate::socket::kind;
 
 /// IPv4's total length: where in the header, and how long.
 const TOTAL_LENGTH: std::ops::Range<usize> = 2..4;
@@ -21,8 +21,6 @@ const TOTAL_LENGTH: std::ops::Range<usize> = 2..4;
 thread_local! {
     /// The copy that the program looks at.
     static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// The length that the program has written into the IPv4 header of the packet at hand, and that the packet does not have yet.
-    static LENGTH: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// A number in 16 bits; what is more is as much as fits.
@@ -135,7 +133,7 @@ fn change(place: &mut dyn Place, wish: &Wish<'_>) -> Result {
     }
     place.edit(wish.layer, wish.offset, edit, wish.checksums).map_err(errno)?;
     // With that the lengths are what they should be.
-    LENGTH.set(None);
+    here::set_length(None);
     Ok(())
 }
 
@@ -151,22 +149,22 @@ fn overwrite(place: &mut dyn Place, wish: &Wish<'_>) -> Result {
         let place = TOTAL_LENGTH.start - wish.offset;
         let wanted = u16::from_be_bytes([data[place], data[place + 1]]);
         if wanted != u16::from_be_bytes([high, low]) {
-            length = Some(usize::from(wanted));
+            length = Some(wanted);
             (data[place], data[place + 1]) = (high, low);
         }
     }
     place.edit(wish.layer, wish.offset, Edit::Overwrite(&data), wish.checksums).map_err(errno)?;
     if has_length {
-        LENGTH.set(length);
+        here::set_length(length);
     }
     Ok(())
 }
 
 /// A callback has returned: a packet to which it gave a smaller length, and nothing more, is cut to that.
 #[inline]
-pub(crate) fn finish(place: &mut dyn Place) {
-    if let Some(length) = LENGTH.take() {
-        cut(place, length);
+pub(crate) fn finish(place: &mut dyn Place, length: Option<u16>) {
+    if let Some(length) = length {
+        cut(place, length.into());
     }
 }
 
@@ -317,10 +315,10 @@ pub unsafe extern "C" fn mtcp_sendpkt(mctx: mctx_t, sock: c_int, pkt: *const pkt
         // SAFETY: the caller says so.
         let info = unsafe { pkt.as_ref() }.ok_or(Errno::EACCES)?;
         context.here(|place| {
-            let descriptor = active(place, sock)?;
+            here::flow(place, sock, |_| ())?;
             // SAFETY: the caller says so.
             let segment = unsafe { segment(info)? };
-            here::flow(place, descriptor, |conn| {
+            here::flow(place, sock, |conn| {
                 if conn.endpoint(Side::Client).is_ipv4() != segment.dst.is_ipv4() {
                     return Err(Errno::EINVAL);
                 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use env_logger::{Env, Target};
-use mos_core::config::{Config, Machine, MosConf, Timeouts};
+use mos_core::config::{Config, Key, Machine, MosConf, Origin, Timeouts};
 use mos_core::io::fanout::FlowHash;
 use mos_core::io::pin;
 use mos_core::runtime::live::{Clock, CoreDevices, CoreLogs, Devices};
@@ -153,6 +153,14 @@ impl Process {
             complain(faults);
             Errno::EINVAL
         })?;
+        // What only `mos run` does. Nobody is to think that it is done here.
+        for key in [Key::User, Key::Metrics] {
+            if let (_, Origin::File(place)) = conf.value(key) {
+                let what = format_args!("`{}` is for `mos run`: a program has to do that itself", key.spec().name);
+                complain(conf.fault(place, what));
+                return Err(Errno::EINVAL);
+            }
+        }
         let logs = conf.mos_log().map(|directory| CoreLogs::create(Path::new(directory), conf.cores())).transpose();
         *lock(&LOGS) = logs.map_err(|error| {
             complain(&error);
@@ -257,7 +265,7 @@ impl Creating {
             timeouts: settings.timeouts(said.timeouts),
             ..said
         };
-        Ok(Plan { cpu, config, devices, clock: process.clock() })
+        Ok(Plan { cpu, config, devices, clock: process.clock(), printed: conf.stat_print() })
     }
 }
 

@@ -1,9 +1,8 @@
 //! Callbacks: which function of the program is called for what.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use mos_monitor::{
     AtData, AtError, AtRcv, AtSnd, Control, Descriptor, Event, EventId, FilterCx, Handler, Hook, PacketEventCx, Side,
@@ -14,8 +13,8 @@ use crate::abi::{callback_t, event_t, filter_arg, filter_t, mctx_t, number};
 use crate::boundary::status;
 use crate::context::Context;
 use crate::errno::{Errno, Result};
-use crate::event::{self, Cause, Definition};
-use crate::here::{self, Place, Turn};
+use crate::event::{self, Argument, Cause, Definition};
+use crate::here::{self, Evaluated, Place};
 use crate::packet;
 
 /// What is known of a core's monitors.
@@ -25,8 +24,6 @@ pub(crate) struct Monitors(HashMap<Descriptor, Monitor>);
 /// What is known of one.
 pub(crate) struct Monitor {
     kind: SocketKind,
-    /// It is shown IPv6, too.
-    pub(crate) sees_ipv6: Rc<Cell<bool>>,
     /// What the program's events are called there.
     events: HashMap<event_t, UserEvent>,
     /// Handlers that were made ready before.
@@ -44,17 +41,13 @@ enum Ready {
 
 impl Monitors {
     /// A monitor was opened.
-    pub(crate) fn open(&mut self, descriptor: Descriptor, kind: SocketKind, sees_ipv6: Rc<Cell<bool>>) {
-        let monitor = Monitor { kind, sees_ipv6, events: HashMap::new(), handlers: HashMap::new() };
+    pub(crate) fn open(&mut self, descriptor: Descriptor, kind: SocketKind) {
+        let monitor = Monitor { kind, events: HashMap::new(), handlers: HashMap::new() };
         self.0.insert(descriptor, monitor);
     }
 
     pub(crate) fn close(&mut self, descriptor: Descriptor) {
         self.0.remove(&descriptor);
-    }
-
-    pub(crate) fn get(&self, descriptor: Descriptor) -> Option<&Monitor> {
-        self.0.get(&descriptor)
     }
 
     /// What an event is called on a monitor; `None` if it does not know it.
@@ -66,42 +59,40 @@ impl Monitors {
 /// What a callback is to be told beside where it is.
 #[derive(Clone)]
 struct Told {
-    context: Context,
+    mctx: mctx_t,
     monitor: Descriptor,
     event: event_t,
     /// What the event was defined with.
-    cause: Option<Cause>,
+    argument: filter_arg,
+    /// The bytes of that.
+    _bytes: Option<Arc<Argument>>,
 }
 
 impl Told {
-    fn argument(&self) -> filter_arg {
-        match &self.cause {
-            Some(Cause::Filter(_, argument)) => argument.as_c(),
-            _ => filter_arg::NONE,
-        }
-    }
-
     /// Calls a callback.
     #[inline]
     fn call(&self, place: &mut dyn Place, callback: callback_t, sock: Descriptor, side: c_int) {
-        let (mctx, mut argument) = (self.context.mctx(), self.argument());
-        let turn = Turn { evaluated: 0, monitor: self.monitor };
-        here::lend(place, Some(turn), || {
-            // SAFETY: the program has registered it for that; the argument lives as long as the event.
-            unsafe { callback(mctx, sock.as_raw(), side, self.event, &raw mut argument) }
+        // A copy: the program may write it.
+        let mut argument = self.argument;
+        let ((), length) = here::lend(place, || {
+            // SAFETY: the program has registered it for that; the argument's bytes live as long as this.
+            unsafe { callback(self.mctx, sock.as_raw(), side, self.event, &raw mut argument) }
         });
-        packet::finish(place);
+        packet::finish(place, length);
     }
 
     /// Asks a filter.
+    #[inline]
     fn ask(&self, place: &mut dyn Place, filter: filter_t, sock: Descriptor, side: c_int) -> bool {
-        let (mctx, mut argument) = (self.context.mctx(), self.argument());
-        let turn = Turn { evaluated: self.event, monitor: self.monitor };
-        let happens = here::lend(place, Some(turn), || {
-            // SAFETY: the program has defined an event by it; the argument lives as long as that.
-            unsafe { filter(mctx, sock.as_raw(), side, self.event, &raw mut argument) }
+        let mut argument = self.argument;
+        let evaluated = Evaluated { event: self.event, monitor: self.monitor };
+        here::set_evaluated(Some(evaluated));
+        let (happens, length) = here::lend(place, || {
+            // SAFETY: the program has defined an event by it; the argument's bytes live as long as this.
+            unsafe { filter(self.mctx, sock.as_raw(), side, self.event, &raw mut argument) }
         });
-        packet::finish(place);
+        here::set_evaluated(None);
+        packet::finish(place, length);
         happens
     }
 }
@@ -120,7 +111,12 @@ struct Registering<'a> {
 
 impl Registering<'_> {
     fn told(&self, event: event_t, cause: Option<Cause>) -> Told {
-        Told { context: self.context, monitor: self.descriptor, event, cause }
+        let bytes = match cause {
+            Some(Cause::Filter(_, bytes)) => Some(bytes),
+            _ => None,
+        };
+        let argument = bytes.as_ref().map_or(filter_arg::NONE, |bytes| bytes.as_c());
+        Told { mctx: self.context.mctx(), monitor: self.descriptor, event, argument, _bytes: bytes }
     }
 
     /// What an event is called on this monitor, defined there with all above it if need be. `None` if it descends from an event that
@@ -158,7 +154,6 @@ impl Registering<'_> {
         let of_packets =
             event::builtin(definition.root) == Some(Event::Orphan) || self.monitor.kind == SocketKind::MonitorRaw;
         let told = self.told(event, Some(definition.cause.clone()));
-        let sees_ipv6 = Rc::clone(&self.monitor.sees_ipv6);
         let defined = match (definition.cause, of_packets) {
             (Cause::Filter(filter, _), false) => {
                 self.control.define::<(), ()>(self.descriptor, parent, move |cx: &mut FilterCx<'_, '_, (), ()>| {
@@ -170,7 +165,7 @@ impl Registering<'_> {
             (Cause::Filter(filter, _), true) => {
                 let socket = self.descriptor;
                 self.control.define_packet_event::<()>(socket, parent, move |cx: &mut PacketEventCx<'_, ()>| {
-                    is_shown(cx, &sees_ipv6) && told.ask(cx, filter, socket, number::MOS_SIDE_BOTH)
+                    told.ask(cx, filter, socket, number::MOS_SIDE_BOTH)
                 })
             }
             (Cause::Raised, false) => self.control.alloc::<(), ()>(self.descriptor, parent),
@@ -210,11 +205,8 @@ impl Registering<'_> {
         let socket = self.descriptor;
         let Some(callback) = callback else { return Ok(self.control.off_packet_event::<()>(socket, id)?) };
         let told = self.told(event, event::definition(event).map(|definition| definition.cause));
-        let sees_ipv6 = Rc::clone(&self.monitor.sees_ipv6);
         self.control.on_packet_event::<()>(socket, id, move |cx| {
-            if is_shown(cx, &sees_ipv6) {
-                told.call(cx, callback, socket, number::MOS_SIDE_BOTH);
-            }
+            told.call(cx, callback, socket, number::MOS_SIDE_BOTH);
         })?;
         Ok(())
     }
@@ -243,11 +235,6 @@ impl Registering<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether the program is shown a packet.
-fn is_shown(cx: &PacketEventCx<'_, ()>, sees_ipv6: &Cell<bool>) -> bool {
-    sees_ipv6.get() || cx.packet().packet.ip_version == 4
 }
 
 /// Whether an event that descends from `root` can be had at a hook.

@@ -1,10 +1,8 @@
 //! Sockets: how they are opened and closed, their options, and what the program keeps for them.
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::net::SocketAddr;
 use std::ptr::null_mut;
-use std::rc::Rc;
 
 use mos_monitor::{Control, Descriptor, Filter, Monitor, OverlapPolicy, RawMonitor, Side, SocketKind};
 
@@ -50,14 +48,6 @@ pub(crate) fn kind(control: &Control, sock: c_int) -> Result<SocketKind> {
     control.kind(Descriptor::from_raw(sock)).ok_or(Errno::EBADF)
 }
 
-/// The socket of a flow.
-pub(crate) fn active(place: &mut dyn Place, sock: c_int) -> Result<Descriptor> {
-    match here::control(place, |control| kind(control, sock))? {
-        SocketKind::MonitorStreamActive => Ok(Descriptor::from_raw(sock)),
-        _ => Err(Errno::ENOTSOCK),
-    }
-}
-
 /// The side of that number.
 pub(crate) fn one_side(side: c_int) -> Result<Side> {
     match side {
@@ -77,23 +67,22 @@ fn sides(side: c_int) -> Result<&'static [Side]> {
 }
 
 fn open(control: &mut Control, kind: c_int) -> Result<c_int> {
-    let sees_ipv6 = Rc::new(Cell::new(false));
     let (descriptor, kind) = match kind {
         number::MOS_SOCK_MONITOR_STREAM => {
-            let mut monitor = Monitor::<(), ()>::new("libmos", ());
+            let mut monitor = Monitor::<(), ()>::new("libmos", ()).without_ipv6();
             if process::has_buffers() {
                 // mOS keeps what both sides receive, whether or not anybody hears of it.
                 monitor = monitor.with_buffer(Side::Client).with_buffer(Side::Server);
             }
-            let shown = Rc::clone(&sees_ipv6);
-            let monitor = monitor.accept(move |packet| packet.packet.ip_version == 4 || shown.get());
             (control.open(monitor)?, SocketKind::MonitorStream)
         }
-        number::MOS_SOCK_MONITOR_RAW => (control.open_raw(RawMonitor::new("libmos", ()))?, SocketKind::MonitorRaw),
+        number::MOS_SOCK_MONITOR_RAW => {
+            (control.open_raw(RawMonitor::new("libmos", ()).without_ipv6())?, SocketKind::MonitorRaw)
+        }
         number::SOCK_STREAM | number::MOS_SOCK_STREAM => return Ok(control.open_stream()?.as_raw()),
         _ => return Err(Errno::EINVAL),
     };
-    here::monitors(|monitors| monitors.open(descriptor, kind, sees_ipv6));
+    here::monitors(|monitors| monitors.open(descriptor, kind));
     Ok(descriptor.as_raw())
 }
 
@@ -138,12 +127,7 @@ fn bind(control: &mut Control, sock: c_int, filters: Filters) -> Result {
         Filters::Raw(None) => {}
         Filters::Stream(syn, orphan) => {
             if let Some(filter) = syn {
-                let sees_ipv6 = here::monitors(|monitors| {
-                    monitors.get(descriptor).map(|monitor| Rc::clone(&monitor.sees_ipv6)).ok_or(Errno::EBADF)
-                })?;
-                let shown = move |version| version == 4 || sees_ipv6.get();
-                control
-                    .set_accept(descriptor, move |packet| shown(packet.packet.ip_version) && packet.matches(&filter))?;
+                control.set_accept(descriptor, move |packet| packet.matches(&filter))?;
             }
             if let Some(filter) = orphan {
                 control.set_packet_filter(descriptor, Some(filter))?;
@@ -193,13 +177,10 @@ fn set(control: &mut Control, sock: c_int, option: c_int, value: c_int) -> Resul
             1 => true,
             _ => return Err(Errno::EINVAL),
         };
-        return here::monitors(|monitors| match monitors.get(descriptor) {
-            Some(monitor) => {
-                monitor.sees_ipv6.set(sees);
-                Ok(())
-            }
-            None => Err(Errno::ENOTSOCK),
-        });
+        return match kind {
+            SocketKind::MonitorStream | SocketKind::MonitorRaw => Ok(control.set_ipv6(descriptor, sees)?),
+            _ => Err(Errno::ENOTSOCK),
+        };
     }
     if !matches!(kind, SocketKind::MonitorStream | SocketKind::MonitorStreamActive) {
         return Err(Errno::ENOTSOCK);
@@ -263,16 +244,15 @@ unsafe fn get(
     value: *mut c_void,
     len: *mut libc::socklen_t,
 ) -> Result {
-    let descriptor = active(place, sock)?;
     let is_client = matches!(option, number::MOS_TCP_STATE_CLI | number::MOS_INFO_CLIBUF | number::MOS_FRAGINFO_CLIBUF);
     let side = if is_client { Side::Client } else { Side::Server };
     match option {
         number::MOS_TCP_STATE_CLI | number::MOS_TCP_STATE_SVR => {
-            let value = value.cast::<c_int>();
+            let (state, value) = (here::flow(place, sock, |conn| conn.state(side))?, value.cast::<c_int>());
             if value.is_null() {
                 return Err(Errno::EFAULT);
             }
-            let state = here::flow(place, descriptor, |conn| conn.state(side))?.ok_or(Errno::ENOTCONN)?;
+            let state = state.ok_or(Errno::ENOTCONN)?;
             // SAFETY: the caller says so.
             unsafe { value.write(state as c_int) };
         }
@@ -281,7 +261,7 @@ unsafe fn get(
             if value.is_null() {
                 return Err(Errno::EFAULT);
             }
-            let last = here::flow(place, descriptor, |conn| conn.last_active())?;
+            let last = here::flow(place, sock, |conn| conn.last_active())?;
             // SAFETY: the caller says so. It wraps, as documented.
             unsafe { value.write((last.as_nanos() / 1000) as u32) };
         }
@@ -293,7 +273,7 @@ unsafe fn get(
             if unsafe { *len } as usize != size_of::<tcp_buf_info>() {
                 return Err(Errno::EINVAL);
             }
-            let info = here::flow(place, descriptor, |conn| conn.buf_info(side).filter(|_| conn.is_buffered(side)))?
+            let info = here::flow(place, sock, |conn| conn.buf_info(side).filter(|_| conn.is_buffered(side)))?
                 .ok_or(Errno::ENODATA)?;
             let info = tcp_buf_info {
                 init_seq: info.init_seq.0,
@@ -313,7 +293,7 @@ unsafe fn get(
             if room == 0 {
                 return Err(Errno::EINVAL);
             }
-            let spans = here::flow(place, descriptor, |conn| conn.is_buffered(side).then(|| conn.fragments(side)))?
+            let spans = here::flow(place, sock, |conn| conn.is_buffered(side).then(|| conn.fragments(side)))?
                 .ok_or(Errno::ENODATA)?;
             let fragments = spans.iter().map(|span| tcp_ring_fragment {
                 offset: span.start(),
@@ -328,7 +308,10 @@ unsafe fn get(
             // SAFETY: the caller says so.
             unsafe { *len = written as libc::socklen_t };
         }
-        _ => return Err(Errno::ENOSYS),
+        _ => {
+            here::flow(place, sock, |_| ())?;
+            return Err(Errno::ENOSYS);
+        }
     }
     Ok(())
 }
@@ -508,12 +491,11 @@ pub unsafe extern "C" fn mtcp_getpeername(
 ) -> c_int {
     status(|| {
         Context::of(mctx)?.here(|place| {
-            let descriptor = active(place, sock)?;
+            let addresses = here::flow(place, sock, |conn| Side::BOTH.map(|side| conn.endpoint(side)))?;
             let sides = sides(side)?;
             if addr.is_null() || addrlen.is_null() {
                 return Err(Errno::EFAULT);
             }
-            let addresses = here::flow(place, descriptor, |conn| Side::BOTH.map(|side| conn.endpoint(side)))?;
             let addresses = match sides {
                 [side] => &addresses[*side as usize..=*side as usize],
                 _ => &addresses[..],
@@ -566,7 +548,7 @@ pub extern "C" fn mtcp_get_uctx(mctx: mctx_t, sock: c_int) -> *mut c_void {
 pub extern "C" fn mtcp_cb_stop(mctx: mctx_t, sock: c_int, side: c_int) -> c_int {
     status(|| {
         Context::of(mctx)?.here(|place| {
-            active(place, sock)?;
+            here::flow(place, sock, |_| ())?;
             here::control(place, |control| set(control, sock, number::MOS_STOP_MON, side))
         })
     })
@@ -575,10 +557,5 @@ pub extern "C" fn mtcp_cb_stop(mctx: mctx_t, sock: c_int, side: c_int) -> c_int 
 /// See mtcp_reset_conn(3).
 #[unsafe(no_mangle)]
 pub extern "C" fn mtcp_reset_conn(mctx: mctx_t, sock: c_int) -> c_int {
-    status(|| {
-        Context::of(mctx)?.here(|place| {
-            let descriptor = active(place, sock)?;
-            here::flow(place, descriptor, |conn| conn.reset())?.map_err(Errno::from)
-        })
-    })
+    status(|| Context::of(mctx)?.here(|place| here::flow(place, sock, |conn| conn.reset())?.map_err(Errno::from)))
 }

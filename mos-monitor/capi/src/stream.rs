@@ -9,7 +9,7 @@ use crate::boundary::call;
 use crate::context::Context;
 use crate::errno::{Errno, Result};
 use crate::here::{self, AnyConn};
-use crate::socket::{active, one_side};
+use crate::socket::one_side;
 
 /// Reads into the program's memory what `read` finds.
 ///
@@ -23,12 +23,12 @@ unsafe fn read(
 ) -> isize {
     call(|| {
         Context::of(mctx)?.here(|place| {
-            let (descriptor, side) = (active(place, sock)?, one_side(side)?);
-            if buf.is_null() && len > 0 {
-                return Err(Errno::EFAULT);
-            }
             let len = len.min(isize::MAX as usize);
-            here::flow(place, descriptor, |conn| {
+            here::flow(place, sock, |conn| {
+                let side = one_side(side)?;
+                if buf.is_null() && len > 0 {
+                    return Err(Errno::EFAULT);
+                }
                 if !conn.is_buffered(side) {
                     return Err(Errno::EINVAL);
                 }

@@ -38,10 +38,8 @@ pub unsafe extern "C" fn mtcp_settimer(
         context.ask(move |place| {
             let fired = move |cx: &mut CoreTimerCx<'_, ()>| {
                 let mctx = context.mctx();
-                here::lend(cx, None, || {
-                    // SAFETY: the program has registered it for that.
-                    unsafe { callback(mctx, id, 0, 0, null_mut()) }
-                });
+                // SAFETY: the program has registered it for that.
+                here::lend(cx, || unsafe { callback(mctx, id, 0, 0, null_mut()) });
             };
             here::control(place, |control| control.call_at(Timer::after(after), fired))?;
             Ok(())

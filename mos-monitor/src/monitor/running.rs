@@ -5,13 +5,14 @@ use std::any::Any;
 use mos_core::event::EndReason;
 use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 
-use super::{EventFilter, Monitor, OnEvent};
+use super::Monitor;
 use crate::addition::Addition;
+use crate::callback::{EventFilter, OnEvent, never};
 use crate::conn::Conn;
-use crate::context::{CoreTimerCx, Defined, EndCx, PacketEventCx, TimerCx};
+use crate::context::{CoreTimerCx, EndCx, PacketEventCx, TimerCx};
 use crate::control::{Control, Socket};
-use crate::event::Forest;
-use crate::program::{Gate, Program, Walk};
+use crate::event::{EventId, Forest};
+use crate::program::{Node, Place};
 use crate::raw::PacketAddition;
 use crate::sets::Member;
 use crate::table::Settings;
@@ -23,6 +24,7 @@ pub(crate) trait StreamMonitor {
     fn forest(&self) -> &Forest;
     fn state(&self) -> &dyn Any;
     fn state_mut(&mut self) -> &mut dyn Any;
+    fn sees_ipv6(&self) -> bool;
     /// Whether it has a callback that chooses among flows for itself.
     fn can_accept(&self) -> bool;
     /// Whether it has one that chooses for all.
@@ -39,9 +41,9 @@ pub(crate) trait StreamMonitor {
     ///
     /// Arguments stand where the handler will want them.
     fn call(&mut self, handler: usize, slot: usize, cx: &mut FlowCx<'_>, control: &mut Control);
-    /// Calls the handlers of what happens, as far as none of them asks for anything. Returns where to go on if one does. It
-    /// may panic.
-    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk;
+    /// Calls the handlers of `nodes` whose events happen, from the node `at` on and as far as nobody asks for anything. Returns where
+    /// to go on. It may panic.
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, nodes: &[Node], at: usize) -> Place;
     /// Calls `handler` with what a flow has brought for it to the end of the burst, and goes on with the next ones that have
     /// nobody else to be told, until it asks for anything. It may panic.
     fn read(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, handler: u32);
@@ -73,6 +75,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
 
     fn state_mut(&mut self) -> &mut dyn Any {
         &mut self.state
+    }
+
+    fn sees_ipv6(&self) -> bool {
+        self.ipv6
     }
 
     fn can_accept(&self) -> bool {
@@ -109,10 +115,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
         }
     }
 
-    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, program: &Program, walk: Walk) -> Walk {
+    fn tell(&mut self, cx: &mut FlowCx<'_>, control: &mut Control, nodes: &[Node], at: usize) -> Place {
         match control.guard.is_timing() {
-            false => self.walk::<false>(cx, control, program, walk),
-            true => self.walk::<true>(cx, control, program, walk),
+            false => self.walk::<false>(cx, control, nodes, at),
+            true => self.walk::<true>(cx, control, nodes, at),
         }
     }
 
@@ -150,7 +156,8 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
     }
 
     fn wants_orphan(&self, packet: &PacketView<'_>) -> bool {
-        !self.orphans.is_empty() && self.orphan_filter.as_ref().is_none_or(|filter| packet.matches(filter))
+        let is_seen = self.ipv6 || packet.packet.ip_version != 6;
+        !self.orphans.is_empty() && is_seen && self.orphan_filter.as_ref().is_none_or(|filter| packet.matches(filter))
     }
 
     fn orphan(&mut self, member: Member, cx: PacketCx<'_>, control: &mut Control) {
@@ -172,9 +179,10 @@ impl<S: 'static, F: Default + 'static> StreamMonitor for Monitor<S, F> {
             Addition::Callback(callback) => self.callbacks.extend(unbox::<OnEvent<S, F>>(callback)),
             Addition::Event { parent, filter } => {
                 self.defined.forest.define(parent, filter.is_none(), None);
-                self.filters.push(filter.and_then(unbox::<EventFilter<S, F>>));
+                self.filters.push(filter.and_then(unbox::<EventFilter<S, F>>).unwrap_or_else(never));
             }
             Addition::Accept(accept) => self.accept = Some(accept),
+            Addition::Ipv6(sees) => self.ipv6 = sees,
             Addition::Filter(filter) => self.orphan_filter = filter,
             Addition::Packets(addition) => {
                 if let Some(addition) = unbox::<PacketAddition<S>>(addition) {
@@ -212,80 +220,43 @@ impl<S, F: Default> Monitor<S, F> {
         &mut self,
         cx: &mut FlowCx<'_>,
         control: &mut Control,
-        program: &Program,
-        walk: Walk,
-    ) -> Walk {
+        nodes: &[Node],
+        at: usize,
+    ) -> Place {
         let Self { state, flows, filters, defined, callbacks, .. } = self;
-        let Some(flow) = flows.at(cx.slot()) else { return Walk::DONE };
-        let mut turn = Turn { state, flow, filters, defined, callbacks };
-        let mut events = walk.events;
-        let (mut at, mut end, happens) = program.place(walk);
-        if !walk.is_inside() {
-            turn.defined.raised.clear();
-        } else if happens {
-            let node = program.node(at);
-            at += 1;
-            control.told.event = node.event;
-            turn.call::<TIMED>(node.handler, cx, control);
-            if !control.is_idle() {
-                return Walk::inside(events, at, false);
-            }
+        let Some(flow) = flows.at(cx.slot()) else { return Place::new(nodes.len(), false) };
+        if at == 0 {
+            defined.raised.clear();
         }
-        loop {
-            while at >= end {
-                let Some(pair) = events.pop_pair() else { return Walk::DONE };
-                (at, end) = program.root(pair);
-            }
-            let node = program.node(at);
+        let mut rest = nodes.get(at..).unwrap_or_default();
+        while let [node, behind @ ..] = rest {
             control.told.event = node.event;
-            if node.gate != Gate::Open {
-                let happens = turn.passes::<TIMED>(node.gate, cx, control);
-                if !happens {
-                    at = node.skip;
-                }
+            if let EventId::User(event) = node.event {
+                let happens = if node.is_raised {
+                    defined.raised.contains(&event)
+                } else {
+                    filters.get_mut(event.index()).is_some_and(|filter| {
+                        control.time_if::<TIMED, _>(|control| filter(state, flow, cx, control, defined))
+                    })
+                };
                 if !control.is_idle() {
-                    return Walk::inside(events, at, happens);
+                    let skipped = if happens { 0 } else { node.skip as usize };
+                    return Place::new(nodes.len() - rest.len() + skipped, happens);
                 }
                 if !happens {
+                    let Some(next) = rest.get(node.skip as usize..) else { break };
+                    rest = next;
                     continue;
                 }
             }
-            at += 1;
-            turn.call::<TIMED>(node.handler, cx, control);
-            if !control.is_idle() {
-                return Walk::inside(events, at, false);
+            rest = behind;
+            if let Some(callback) = callbacks.get_mut(node.handler as usize) {
+                control.time_if::<TIMED, _>(|control| callback(state, flow, cx, control));
+                if !control.is_idle() {
+                    break;
+                }
             }
         }
-    }
-}
-
-/// What a monitor's walk over the handlers of a flow needs.
-struct Turn<'a, S, F> {
-    state: &'a mut S,
-    flow: &'a mut F,
-    filters: &'a mut [Option<EventFilter<S, F>>],
-    defined: &'a mut Defined,
-    callbacks: &'a mut [OnEvent<S, F>],
-}
-
-impl<S, F> Turn<'_, S, F> {
-    /// Whether an event happens whose parent does.
-    #[inline(always)]
-    fn passes<const TIMED: bool>(&mut self, gate: Gate, cx: &mut FlowCx<'_>, control: &mut Control) -> bool {
-        let event = match gate {
-            Gate::Open => return true,
-            Gate::Raised(event) => return self.defined.raised.contains(&event),
-            Gate::Filter(event) => event,
-        };
-        let Some(filter) = &mut self.filters[event.index()] else { return false };
-        control.time_if::<TIMED, _>(|control| filter(self.state, self.flow, cx, control, self.defined))
-    }
-
-    /// Calls a handler, if there is one.
-    #[inline(always)]
-    fn call<const TIMED: bool>(&mut self, handler: u32, cx: &mut FlowCx<'_>, control: &mut Control) {
-        if let Some(callback) = self.callbacks.get_mut(handler as usize) {
-            control.time_if::<TIMED, _>(|control| callback(self.state, self.flow, cx, control));
-        }
+        Place::new(nodes.len() - rest.len(), false)
     }
 }

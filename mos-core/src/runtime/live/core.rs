@@ -11,7 +11,7 @@ use super::clock::{Clock, RunningClock};
 use super::mailbox::{Handle, Mailbox, mailbox};
 use super::returning::Returning;
 use super::worker::LiveWorker;
-use crate::io::{Arrival, DeviceError, Port, wait};
+use crate::io::{Arrival, DeviceError, Port, PortCounters, wait};
 use crate::net::{self, Departure, Forwarder, MacAddr, Next};
 use crate::packet::{Burst, FrameMeta, MAX_BURST, Offload};
 use crate::time::Timestamp;
@@ -20,6 +20,11 @@ use crate::time::Timestamp;
 /// and whoever it wakes up for the frame that was just sent may need this processor: with 32 rounds, datagrams passed at two thirds
 /// of the rate, and took twice as long.
 const ROUNDS_AWAKE: u32 = 1;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What is called each second.
+type EachSecond = Box<dyn FnMut(&[(String, PortCounters)]) + Send>;
 
 /// The longest sleep when everything that can wake the core is waited on.
 const LONG_SLEEP: Duration = Duration::from_millis(500);
@@ -63,6 +68,8 @@ pub struct LiveCore<W> {
     restamped: Vec<FrameMeta>,
     /// The latest time that was told.
     now: Timestamp,
+    /// What is called each second, and when next.
+    each_second: Option<(Instant, EachSecond)>,
     /// Its ports wait until it is released, or until so much time has passed since somebody has asked for something.
     held: Option<Duration>,
     is_stopped: bool,
@@ -108,6 +115,7 @@ impl<W: LiveWorker> LiveCore<W> {
             returning: Returning::default(),
             restamped: Vec::with_capacity(MAX_BURST),
             now: Timestamp::ZERO,
+            each_second: None,
             held: None,
             is_stopped: false,
         };
@@ -138,6 +146,11 @@ impl<W: LiveWorker> LiveCore<W> {
     #[must_use]
     pub fn forwarder(&self) -> &Forwarder {
         &self.forwarder
+    }
+
+    /// From now on `call` is told each second of real time what became of the ports' frames: by number, with names.
+    pub fn each_second(&mut self, call: impl FnMut(&[(String, PortCounters)]) + Send + 'static) {
+        self.each_second = Some((Instant::now() + SECOND, Box::new(call)));
     }
 
     /// Nothing is received until [`Self::release`], or until nobody has asked the core for anything for as long as `patience`: whoever
@@ -183,6 +196,7 @@ impl<W: LiveWorker> LiveCore<W> {
                 request(self);
                 asked = Instant::now();
             }
+            self.tell_second();
             if self.is_stopped || self.mailbox.is_stopped() {
                 break self.finish_rounds();
             }
@@ -201,6 +215,18 @@ impl<W: LiveWorker> LiveCore<W> {
             if idle > ROUNDS_AWAKE {
                 self.sleep(round).map_err(LiveError::Wait)?;
             }
+        }
+    }
+
+    /// Calls what is to be called each second, if one has passed.
+    fn tell_second(&mut self) {
+        let Some((next, call)) = &mut self.each_second else { return };
+        let now = Instant::now();
+        if now >= *next {
+            *next = now + SECOND;
+            let ports = self.ports.iter_mut().flatten();
+            let counters: Vec<_> = ports.map(|port| (port.info().name.clone(), port.counters())).collect();
+            call(&counters);
         }
     }
 

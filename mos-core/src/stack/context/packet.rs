@@ -71,6 +71,13 @@ impl PacketCx<'_> {
         view(self.stack, &self.burst, self.index)
     }
 
+    /// Whether it is IPv6.
+    #[inline]
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        self.stack.packets[self.index].ip_version == 6
+    }
+
     /// The handlers of any flow.
     #[must_use]
     pub fn attachments(&mut self) -> Attachments<'_> {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::super::Stack;
 use super::super::chunks::{Chunk, Chunks};
+use super::super::pending::Source;
 use super::FlowCx;
 use crate::event::Side;
 use crate::flow::record::{HalfFlags, SlowFlags};
@@ -146,7 +147,35 @@ impl FlowCx<'_> {
     /// # Errors
     ///
     /// [`PeekError::Missing`] if the next bytes are missing; they count as taken then, so the next call reads on.
+    #[inline]
     pub fn peek(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Result<usize, PeekError> {
+        match self.peek_piece(side, reader, out) {
+            Some(copied) => Ok(copied),
+            None => self.peek_anywhere(side, reader, out),
+        }
+    }
+
+    /// The same of one piece in a frame of this burst, if that is all there is: the usual case.
+    #[inline]
+    fn peek_piece(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Option<usize> {
+        let Stack { pending, .. } = &mut *self.stack;
+        let (group, left) = pending.only(self.slot, side, reader)?;
+        let group = pending.group(group);
+        let Source::Frame(at) = group.first.source else { return None };
+        if group.first.len != group.len {
+            return None;
+        }
+        let (start, end) = (at + (group.len - left) as usize, at + group.len as usize);
+        let bytes = self.burst.memory.get(start..end)?;
+        let copied = bytes.len().min(out.len());
+        out[..copied].copy_from_slice(&bytes[..copied]);
+        pending.take_only(self.slot, side, reader, copied as u64);
+        self.stack.note_reading();
+        Some(copied)
+    }
+
+    #[inline(never)]
+    fn peek_anywhere(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Result<usize, PeekError> {
         let mut copied = 0;
         for chunk in self.chunks(side, reader) {
             match chunk {
