@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use mos_core::config::{ChecksumMode, Config, Timeouts};
+use mos_core::config::{ChecksumMode, Config, Machine, MosConf, Timeouts};
 use mos_core::io::{CaptureReader, Device, FrameBatch, Received};
 use mos_core::wire::{PacketKind, SeqNum};
 use mos_monitor::Core;
@@ -177,6 +177,42 @@ fn files_have_what_was_sent() {
     }
 }
 
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+}
+
+/// A name that is there already gets a number.
+#[test]
+fn files_are_not_written_to_again() {
+    let Some(workshop) = workshop() else { return };
+    let folder = workshop.make_folder("again");
+    well(&mut workshop.sample("reassemble tap.conf again"));
+    let first = files(&folder);
+    well(&mut workshop.sample("reassemble tap.conf again"));
+    let both = files(&folder);
+    assert_eq!(both.len(), 2 * first.len());
+    for (name, bytes) in first {
+        let again = name.replace(".to-", ".2.to-");
+        assert!(both[&name] == bytes && both[&again] == bytes, "{name}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_told() {
+    let Some(workshop) = workshop() else { return };
+    let output = workshop.sample("reassemble tap.conf nowhere").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr.lines().filter(|line| line.ends_with(": No such file or directory")).count(), 29, "{stderr}");
+}
+
+#[test]
+fn configuration_for_a_wire_is_fine() {
+    let text = include_str!("../../samples/c/wire.conf");
+    MosConf::parse("wire.conf", text, Machine::default()).unwrap_or_else(|faults| panic!("{faults}"));
+}
+
 /// Frames that are taken out of a capture leave zeros in the files, and are told of.
 #[test]
 fn what_is_missing_is_zeros_and_told() {
@@ -203,31 +239,22 @@ fn what_is_missing_is_zeros_and_told() {
     well(&mut workshop.sample("reassemble tap.conf whole"));
     let output = well(&mut workshop.sample("reassemble holes.conf holes"));
 
-    let mut expected: BTreeMap<_, _> = fs::read_dir(&whole)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
-        .collect();
+    let mut expected = files(&whole);
     for index in out {
         let (packet, port) = (frames[index].packet(), frames[index].destination().1);
         let start = packet.seq.offset_from(first_byte(port)) as usize;
         let end = start + packet.payload_len as usize;
         let (name, stream) = expected
             .iter_mut()
-            .find(|(name, _)| {
-                let name = name.to_str().unwrap();
-                name.contains(&format!(".{port}-")) && name.ends_with(".to-client")
-            })
+            .find(|(name, _)| name.contains(&format!(".{port}-")) && name.ends_with(".to-client"))
             .unwrap();
         stream[start..end].fill(0);
-        let name = name.to_str().unwrap().strip_suffix(".to-client").unwrap();
+        let name = name.strip_suffix(".to-client").unwrap();
         let note = format!("{name}: {} bytes to the client are missing, from {start} on\n", end - start);
         assert!(output.contains(&note), "{note}{output}");
     }
     assert_eq!(output.matches("are missing").count(), out.len(), "{output}");
-    for (name, bytes) in expected {
-        assert!(fs::read(holes.join(&name)).unwrap() == bytes, "{}", name.display());
-    }
+    assert!(files(&holes) == expected);
 }
 
 /// A refused SYN is not in the output, however often it comes; all else is.
