@@ -43,6 +43,7 @@ struct exchange {
 /* Reads the first line, once: true when it is whole and says that this is HTTP. */
 static bool read_line(mctx_t mctx, int sock, int side, struct exchange *exchange)
 {
+	int buffer = side == MOS_SIDE_CLI ? MOS_CLIBUF : MOS_SVRBUF, off = 0;
 	char line[sizeof(exchange->line[0])], *end;
 	ssize_t count;
 
@@ -69,6 +70,8 @@ static bool read_line(mctx_t mctx, int sock, int side, struct exchange *exchange
 		if (!isprint((unsigned char)*end))
 			*end = '?';
 	memcpy(exchange->line[side], line, sizeof(line));
+	/* What comes next is not read: none of it is to be kept. */
+	mtcp_setsockopt(mctx, sock, SOL_MONSOCKET, buffer, &off, sizeof(off));
 	return true;
 }
 
@@ -181,15 +184,14 @@ int main(int argc, char **argv)
 		err(EXIT_FAILURE, "mtcp_create_context");
 	monitor = mtcp_socket(mctx, AF_INET, MOS_SOCK_MONITOR_STREAM, 0);
 	if (monitor < 0 ||
-	    mtcp_setsockopt(mctx, monitor, SOL_MONSOCKET, MOS_IPV6, &on, sizeof(on)) < 0)
+	    mtcp_setsockopt(mctx, monitor, SOL_MONSOCKET, MOS_IPV6, &on, sizeof(on)) < 0 ||
+	    mtcp_register_callback(mctx, monitor, MOS_ON_CONN_START, MOS_HK_SND, on_start) < 0 ||
+	    mtcp_register_callback(mctx, monitor, MOS_ON_CONN_END, MOS_HK_SND, on_end) < 0)
 		err(EXIT_FAILURE, "setting up the monitor");
 	/* Only the leaves have callbacks. The filters above them are asked on the way. */
 	for (number = 0; number < leaf_count; number++)
 		if (mtcp_register_callback(mctx, monitor, leaves[number].event, MOS_NULL, on_leaf) < 0)
-			err(EXIT_FAILURE, "mtcp_register_callback");
-	if (mtcp_register_callback(mctx, monitor, MOS_ON_CONN_START, MOS_HK_SND, on_start) < 0 ||
-	    mtcp_register_callback(mctx, monitor, MOS_ON_CONN_END, MOS_HK_SND, on_end) < 0)
-		err(EXIT_FAILURE, "mtcp_register_callback");
+			err(EXIT_FAILURE, "%s", leaves[number].name);
 
 	mtcp_app_join(mctx);
 	mtcp_destroy_context(mctx);
