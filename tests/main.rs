@@ -1,5 +1,6 @@
 //! Integration tests.
 
+mod additions;
 mod api_regression;
 mod buffers;
 mod bypass;

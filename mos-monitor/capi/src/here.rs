@@ -106,8 +106,7 @@ macro_rules! flow_place {
                     Edit::Insert(_) | Edit::Chomp(_) => Err(AlterError::Seen),
                 };
             };
-            // mOS leaves the endpoints to themselves; a program that changes lengths sees to the numbers.
-            let mut packet = conn.edit().checksums(checksums).out_of_step();
+            let mut packet = conn.edit().checksums(checksums);
             match edit {
                 Edit::Overwrite(bytes) => packet.overwrite(layer, offset, bytes),
                 Edit::Insert(bytes) => packet.insert(layer, offset, bytes),

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::mem::zeroed;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ struct Process {
     settings: Settings,
     /// The words of the applications' commands.
     commands: Vec<Vec<CString>>,
-    /// How frames are dealt out to cores.
-    hash: FlowHash,
+    /// By which frames are dealt out to cores.
+    hash_seed: u64,
     /// What is left for cores to take; `None` if the devices are not open.
     devices: Option<Vec<Option<CoreDevices>>>,
 }
@@ -57,6 +58,15 @@ struct Settings {
 }
 
 static PROCESS: Mutex<Option<Process>> = Mutex::new(None);
+
+// What callbacks need of it. They take no lock for that: who holds it may be interrupted by a signal handler that waits for their core.
+
+/// Whether monitors that say nothing about it have buffers.
+static HAS_BUFFERS: AtomicBool = AtomicBool::new(true);
+/// To how many cores the frames of interfaces are dealt out; 0 if to none.
+static DEALT_OUT: AtomicUsize = AtomicUsize::new(0);
+static HASH_SEED: AtomicU64 = AtomicU64::new(0);
+
 static LOGS: Mutex<Option<CoreLogs>> = Mutex::new(None);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -170,7 +180,7 @@ impl Process {
         Ok(Self {
             settings: Settings::of(&conf),
             commands: conf.applications().iter().map(|application| words(application.command())).collect(),
-            hash: FlowHash::new(random_seed()),
+            hash_seed: random_seed(),
             devices: None,
             conf,
         })
@@ -212,10 +222,12 @@ impl Process {
 
     fn open_devices(&mut self) -> Result {
         let cores = usize::try_from(self.settings.cores).unwrap_or(1);
-        let devices = Devices::open(&self.conf, cores, self.hash, &[]).map_err(|error| {
+        let devices = Devices::open(&self.conf, cores, FlowHash::new(self.hash_seed), &[]).map_err(|error| {
             complain(error);
             Errno::ENODEV
         })?;
+        HASH_SEED.store(self.hash_seed, Ordering::Relaxed);
+        DEALT_OUT.store(if self.clock() == Clock::System { devices.cores.len() } else { 0 }, Ordering::Release);
         self.devices = Some(devices.cores.into_iter().map(Some).collect());
         Ok(())
     }
@@ -271,16 +283,16 @@ impl Creating {
 
 /// Whether monitors that say nothing about it have buffers.
 pub(crate) fn has_buffers() -> bool {
-    lock(&PROCESS).as_ref().is_none_or(|process| !process.conf.has_no_ring_buffers())
+    HAS_BUFFERS.load(Ordering::Relaxed)
 }
 
 /// The core that gets the packets between two endpoints, if frames are dealt out to so many cores now.
 pub(crate) fn core_of(a: SocketAddrV4, b: SocketAddrV4, cores: usize) -> Option<usize> {
-    let process = lock(&PROCESS);
-    let process = process.as_ref()?;
-    let dealt_out = process.devices.as_ref()?.len();
-    let is_dealt = process.clock() == Clock::System && dealt_out == cores && cores > 1;
-    is_dealt.then(|| process.hash.core_of(SocketAddr::V4(a), SocketAddr::V4(b), cores))
+    if cores < 2 || DEALT_OUT.load(Ordering::Acquire) != cores {
+        return None;
+    }
+    let hash = FlowHash::new(HASH_SEED.load(Ordering::Relaxed));
+    Some(hash.core_of(SocketAddr::V4(a), SocketAddr::V4(b), cores))
 }
 
 /// An address and a port as C has them: in network byte order.
@@ -305,7 +317,9 @@ pub unsafe extern "C" fn mtcp_init(config_file: *const c_char) -> c_int {
         if !context::are_none() {
             return Err(Errno::EBUSY);
         }
-        *process = Some(Process::read(file)?);
+        let read = Process::read(file)?;
+        HAS_BUFFERS.store(!read.conf.has_no_ring_buffers(), Ordering::Relaxed);
+        *process = Some(read);
         // The program may have a logger of its own.
         let _ = env_logger::Builder::from_env(Env::default().default_filter_or("warn"))
             .target(Target::Pipe(Box::new(Log)))
@@ -327,6 +341,8 @@ pub extern "C" fn mtcp_destroy() -> c_int {
         event::forget_all();
         *lock(&PROCESS) = None;
         *lock(&LOGS) = None;
+        HAS_BUFFERS.store(true, Ordering::Relaxed);
+        DEALT_OUT.store(0, Ordering::Relaxed);
         Ok(())
     })
 }

@@ -1,5 +1,6 @@
 //! The rounds of a core, with ports that are made up.
 
+mod holding;
 mod made_up;
 
 use std::time::{Duration, Instant, SystemTime};
