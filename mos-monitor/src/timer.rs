@@ -37,7 +37,7 @@ pub struct Timer {
 
 impl Timer {
     /// Once, that much later, and a millisecond at least. (Set from a timer's callback, while time leaps over more than that
-    /// timer: that much after the leap.)
+    /// timer: that much after the leap, unless by [`Control::call_at`](crate::Control::call_at).)
     pub fn after(delay: Duration) -> Self {
         Self { after: delay.max(TICK), period: None, clock: Clock::Frames }
     }
