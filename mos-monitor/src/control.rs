@@ -475,6 +475,9 @@ impl Control {
 
     /// Sets a timer of the core itself, of no monitor: nobody's end takes it back.
     ///
+    /// It counts from the time that the callback sees which sets it: set in one that fires within a leap of time, the timer may
+    /// fire within it as well. (Only so often in one leap; then it counts from the end of that.)
+    ///
     /// # Errors
     ///
     /// See [`TimerError`].
@@ -486,7 +489,9 @@ impl Control {
         if self.is_shut_down {
             return Err(TimerError::ShutDown);
         }
-        let id = self.arm(Member::CORE, 0, None, timer).ok_or(TimerError::TooMany)?;
+        self.start_clock();
+        let id = self.timers.set_within_leap(&mut self.sockets, Member::CORE, 0, timer, self.now);
+        let id = id.ok_or(TimerError::TooMany)?;
         self.core_timers.insert(id, Box::new(callback));
         Ok(id)
     }
@@ -554,11 +559,16 @@ impl Control {
 
     /// Timers count from the time of the packet that is looked at, once there was one. `None` if there are no descriptors left.
     fn arm(&mut self, member: Member, handler: u32, flow: Option<FlowId>, timer: Timer) -> Option<TimerId> {
+        self.start_clock();
+        self.timers.set(&mut self.sockets, member, handler, flow, timer)
+    }
+
+    /// Timers that are set now count from now, if it is known when that is.
+    fn start_clock(&mut self) {
         if self.now > Timestamp::ZERO {
             self.timers.set_now(Clock::Frames, self.now);
         }
         self.is_idle = false;
-        self.timers.set(&mut self.sockets, member, handler, flow, timer)
     }
 
     /// Whether `socket` was closed since the last callback returned.

@@ -37,7 +37,7 @@ pub struct Timer {
 
 impl Timer {
     /// Once, that much later, and a millisecond at least. (Set from a timer's callback, while time leaps over more than that
-    /// timer: that much after the leap.)
+    /// timer: that much after the leap, unless by [`Control::call_at`](crate::Control::call_at).)
     pub fn after(delay: Duration) -> Self {
         Self { after: delay.max(TICK), period: None, clock: Clock::Frames }
     }
@@ -54,6 +54,10 @@ impl Timer {
         Self { clock, ..self }
     }
 }
+
+/// So many timers can be set within one leap of time to fire before its end. Those that are set after that, by callbacks that set
+/// theirs again and again, count from the end: a leap over years is soon over.
+const WITHIN_A_LEAP: u32 = 1 << 16;
 
 /// Names a timer that was set, among the descriptors of its core: a timer is no socket, and cannot be closed like one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +116,8 @@ pub(crate) struct Timers {
     now: [Option<Timestamp>; 2],
     /// The next time of the frames at which something is due has changed.
     pub(crate) changed: bool,
+    /// Where time leaps to, or leapt last, and how many timers were set meanwhile that count from a time before that.
+    leap: (Timestamp, u32),
 }
 
 impl Timers {
@@ -131,10 +137,44 @@ impl Timers {
         flow: Option<FlowId>,
         timer: Timer,
     ) -> Option<TimerId> {
+        self.set_from(self.now[timer.clock as usize], sockets, member, handler, flow, timer)
+    }
+
+    /// Sets a timer of no flow that counts from the time of the frames that its callback sees, though time may be about to leap
+    /// further.
+    pub(crate) fn set_within_leap(
+        &mut self,
+        sockets: &mut DescriptorTable<Socket>,
+        member: Member,
+        handler: u32,
+        timer: Timer,
+        seen: Timestamp,
+    ) -> Option<TimerId> {
+        let mut from = self.now[timer.clock as usize];
+        if let Some(end) = from.filter(|end| timer.clock == Clock::Frames && seen < *end) {
+            if self.leap.0 != end {
+                self.leap = (end, 0);
+            }
+            if self.leap.1 < WITHIN_A_LEAP {
+                self.leap.1 += 1;
+                from = Some(seen);
+            }
+        }
+        self.set_from(from, sockets, member, handler, None, timer)
+    }
+
+    fn set_from(
+        &mut self,
+        now: Option<Timestamp>,
+        sockets: &mut DescriptorTable<Socket>,
+        member: Member,
+        handler: u32,
+        flow: Option<FlowId>,
+        timer: Timer,
+    ) -> Option<TimerId> {
         let id = TimerId(sockets.open(Socket::Timer)?);
         let order = self.next_order;
         self.next_order += 1;
-        let now = self.now[timer.clock as usize];
         let unstarted = now.is_none();
         let due = now.map_or(Timestamp::ZERO, |now| now + timer.after);
         if let Some(flow) = flow {
@@ -318,6 +358,42 @@ mod tests {
         // A leap over years is one call.
         assert_eq!(fired(&mut timers, &mut sockets, 100_000_000), [(1300, 1, 999_987)]);
         assert_eq!(timers.next_due(), at(100_000_100));
+    }
+
+    /// Fires what is due up to `until`, and sets the same timer again each time, as a callback would. Returns when it fired.
+    fn fired_again(timers: &mut Timers, sockets: &mut Sockets, timer: Timer, until: Timestamp) -> Vec<u64> {
+        let mut all = Vec::new();
+        while timers.next_due() <= until {
+            let now = timers.next_due();
+            timers.set_now(Clock::Frames, until);
+            while timers.pop(sockets, Clock::Frames, now, until).is_some() {
+                all.push(now.as_millis());
+                timers.set_within_leap(sockets, MEMBER, 1, timer, now).unwrap();
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn what_is_set_within_a_leap_counts_from_what_its_callback_sees() {
+        let (mut timers, mut sockets) = (Timers::default(), Sockets::default());
+        let timer = Timer::after(Duration::from_millis(100));
+        timers.set_now(Clock::Frames, at(1000));
+        timers.set_within_leap(&mut sockets, MEMBER, 1, timer, at(1000)).unwrap();
+        assert_eq!(fired_again(&mut timers, &mut sockets, timer, at(1450)), [1100, 1200, 1300, 1400]);
+        assert_eq!(fired_again(&mut timers, &mut sockets, timer, at(1600)), [1500, 1600]);
+    }
+
+    #[test]
+    fn leap_over_years_is_soon_over() {
+        let (mut timers, mut sockets) = (Timers::default(), Sockets::default());
+        let timer = Timer::after(TICK);
+        timers.set_now(Clock::Frames, at(1000));
+        timers.set_within_leap(&mut sockets, MEMBER, 1, timer, at(1000)).unwrap();
+        for end in [100_000_000_000, 200_000_000_000] {
+            assert_eq!(fired_again(&mut timers, &mut sockets, timer, at(end)).len(), WITHIN_A_LEAP as usize + 1);
+            assert_eq!(timers.next_due(), at(end + 1));
+        }
     }
 
     #[test]

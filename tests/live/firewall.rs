@@ -24,7 +24,7 @@ fn at(host: &str, port: u16) -> SocketAddr {
 }
 
 /// Host b listens, and a client on host a gets no answer at all.
-fn assert_refused(net: &Net, to: SocketAddr) {
+pub(super) fn assert_refused(net: &Net, to: SocketAddr) {
     let listener = net.run("b", move || TcpListener::bind(to).unwrap());
     let error = net.run("a", move || TcpStream::connect_timeout(&to, TRY).unwrap_err());
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{to}");

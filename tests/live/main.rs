@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod bridge;
+mod c_samples;
 mod captures;
 mod digests;
 mod fanout;
@@ -23,3 +24,5 @@ mod router;
 mod streams;
 mod topology;
 mod transfer;
+#[path = "../c_samples/workshop.rs"]
+mod workshop;

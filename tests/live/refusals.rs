@@ -34,10 +34,6 @@ fn devices_that_do_not_go_together_are_refused() {
             "mos: mos.conf:3:9: interfaces and capture files do not go together: their times are not the same\n",
         ),
         (
-            devices("        pcap:x.pcap 0x3\n"),
-            "mos: mos.conf:3:9: a capture file is read by one core, and the mask 0x3 has several\n",
-        ),
-        (
             devices("        xdp:m0 0x1\n"),
             "mos: mos.conf:3:9: `xdp:m0`: this build has no such devices, only interfaces and `pcap:FILE`\n",
         ),
