@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use mos_core::config::Config;
 use mos_core::packet::{Burst, Verdict};
+#[cfg(target_os = "linux")]
+use mos_core::runtime::live::LiveWorker;
 use mos_core::socket::Descriptor;
 use mos_core::stack::{Outgoing, Stack};
 use mos_core::stats::Stats;
@@ -165,5 +167,32 @@ impl Core {
     #[must_use]
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl LiveWorker for Core {
+    fn process(&mut self, burst: &mut Burst<'_>) {
+        Self::process(self, burst);
+    }
+
+    fn forwarded<'f>(&'f mut self, index: usize, burst: &'f mut Burst<'_>) -> Option<&'f mut [u8]> {
+        self.forwarded_mut(index, burst)
+    }
+
+    fn poll_transmit(&mut self) -> Option<Outgoing> {
+        Self::poll_transmit(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Timestamp> {
+        Self::poll_timeout(self)
+    }
+
+    fn advance(&mut self, now: Timestamp) {
+        Self::advance(self, now);
+    }
+
+    fn shutdown(&mut self) {
+        Self::shutdown(self);
     }
 }

@@ -12,10 +12,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use mos_core::runtime::live::{LiveCore, Stopper};
+use mos_monitor::Core;
 
 use crate::abi::{mctx_t, mtcp_context};
 use crate::boundary::{call, call_or, status};
-use crate::core_thread::{CoreHandle, CoreWorker};
+use crate::core_thread::CoreHandle;
 use crate::errno::{Errno, Result};
 use crate::here::{self, Place};
 use crate::{core_thread, process};
@@ -180,7 +181,7 @@ impl Context {
                     return Err(Errno::EACCES);
                 }
                 let handle = self.running().as_ref().map(|running| running.handle.clone()).ok_or(Errno::EACCES)?;
-                let done = handle.ask(move |core: &mut LiveCore<CoreWorker>| here::outside(core.worker(), act));
+                let done = handle.ask(move |core: &mut LiveCore<Core>| act(core.worker()));
                 done.unwrap_or(Err(Errno::EACCES))
             }
         }

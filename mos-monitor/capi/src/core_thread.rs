@@ -7,11 +7,8 @@ use std::time::Duration;
 use mos_core::config::Config;
 use mos_core::io::pin;
 use mos_core::net::{Forwarder, NetConfig};
-use mos_core::packet::Burst;
-use mos_core::runtime::live::{CORE_THREAD, Clock, CoreDevices, Handle, LiveCore, LiveWorker, promise};
+use mos_core::runtime::live::{CORE_THREAD, Clock, CoreDevices, Handle, LiveCore, promise};
 use mos_core::runtime::random_seed;
-use mos_core::stack::Outgoing;
-use mos_core::time::Timestamp;
 use mos_monitor::Core;
 
 use crate::context::Context;
@@ -23,7 +20,7 @@ use crate::process::complain;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How one core is reached.
-pub(crate) type CoreHandle = Handle<LiveCore<CoreWorker>>;
+pub(crate) type CoreHandle = Handle<LiveCore<Core>>;
 
 /// What a core is to be.
 pub(crate) struct Plan {
@@ -36,37 +33,6 @@ pub(crate) struct Plan {
     pub(crate) clock: Clock,
     /// The numbers of the devices whose counters are printed each second.
     pub(crate) printed: Vec<usize>,
-}
-
-/// A stack with its monitors.
-pub(crate) struct CoreWorker {
-    pub(crate) core: Core,
-}
-
-impl LiveWorker for CoreWorker {
-    fn process(&mut self, burst: &mut Burst<'_>) {
-        self.core.process(burst);
-    }
-
-    fn forwarded<'f>(&'f mut self, index: usize, burst: &'f mut Burst<'_>) -> Option<&'f mut [u8]> {
-        self.core.forwarded_mut(index, burst)
-    }
-
-    fn poll_transmit(&mut self) -> Option<Outgoing> {
-        self.core.poll_transmit()
-    }
-
-    fn poll_timeout(&self) -> Option<Timestamp> {
-        self.core.poll_timeout()
-    }
-
-    fn advance(&mut self, now: Timestamp) {
-        self.core.advance(now);
-    }
-
-    fn shutdown(&mut self) {
-        self.core.shutdown();
-    }
 }
 
 /// Says that the core has gone, however it has.
@@ -118,7 +84,7 @@ pub(crate) fn start(context: Context, plan: Plan) -> Result<(CoreHandle, JoinHan
 }
 
 /// One core, on the thread where it will stay.
-fn build(plan: Plan) -> Result<(LiveCore<CoreWorker>, CoreHandle)> {
+fn build(plan: Plan) -> Result<(LiveCore<Core>, CoreHandle)> {
     let Plan { cpu, config, devices, clock, printed } = plan;
     if let Err(error) = pin(cpu) {
         log::warn!("core {cpu}: its thread may run on any processor: {error}");
@@ -132,7 +98,7 @@ fn build(plan: Plan) -> Result<(LiveCore<CoreWorker>, CoreHandle)> {
         complain(error);
         Errno::EINVAL
     })?;
-    let (mut core, handle) = LiveCore::new(CoreWorker { core }, ports, forwarder, clock).map_err(|error| {
+    let (mut core, handle) = LiveCore::new(core, ports, forwarder, clock).map_err(|error| {
         complain(format_args!("no way to reach a core: {error}"));
         Errno(error.raw_os_error().unwrap_or(libc::EMFILE))
     })?;

@@ -15,7 +15,6 @@ use mos_monitor::{
 };
 
 use crate::context::Context;
-use crate::core_thread::CoreWorker;
 use crate::errno::{Errno, Result};
 use crate::register::Monitors;
 use crate::socket::FlowPointers;
@@ -366,11 +365,6 @@ pub(crate) fn with<R>(context: Context, act: impl FnOnce(&mut dyn Place) -> Resu
         // SAFETY: `lend` is under way and has lent it to this thread; nobody else has it, since it was taken.
         act(unsafe { place.as_mut() })
     })
-}
-
-/// Does something for another thread.
-pub(crate) fn outside<R>(worker: &mut CoreWorker, act: impl FnOnce(&mut dyn Place) -> Result<R>) -> Result<R> {
-    act(&mut worker.core)
 }
 
 /// Asks for something, and says what came of it.
