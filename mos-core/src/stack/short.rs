@@ -102,18 +102,22 @@ fn may_turn(flags: FlowFlags, packet: &Packet) -> bool {
 #[inline(always)]
 fn glide(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
     let [sender, receiver] = ends(&mut hot.half, side);
-    if !is_next(hot.flags, sender, receiver, packet) {
-        return None;
-    }
+    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick))
+}
+
+/// The same if it is known to be the next one.
+#[inline(always)]
+fn glide_on(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Rest {
+    let [sender, receiver] = ends(&mut hot.half, side);
     update_sender(sender, packet);
     hot.last_seen = *tick as u32;
     let wanted = hot.wanted;
     if wanted.any(TOLD) {
-        return Some(Rest::Told);
+        return Rest::Told;
     }
     update_receiver(receiver, packet, packet.seq + packet.payload_len);
     let is_read = wanted.any(Wanted::BUFFERS) && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
-    Some(if is_read { Rest::Payload } else { Rest::Nothing })
+    if is_read { Rest::Payload } else { Rest::Nothing }
 }
 
 impl Stack {
@@ -161,7 +165,12 @@ impl Stack {
             return true;
         }
         self.stats.flow_packets += 1;
-        if !self.advance(slot, side, index, burst, observer) {
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        let flags = hot.flags;
+        if is_plain(packet) && flags.any(FlowFlags::FAST) {
+            let rest = glide_on(hot, side, packet, &self.tick);
+            self.finish(rest, slot, side, index, burst, observer);
+        } else if !self.turn(flags, slot, side, index, burst, observer) {
             self.long(slot, side, index, burst, observer);
         }
         true
