@@ -54,9 +54,12 @@ impl Monitors {
         concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
     ) {
         let Self { sets, streams, control, .. } = self;
-        let Some(set) = sets.get(cx.table()).filter(|set| set.wanted == cx.wanted()) else {
-            self.set_again(cx);
-            return self.tell_on(None, cx, occasion, side, events, concerns);
+        let set = match sets.get(cx.table()) {
+            Some(set) if set.wanted == cx.wanted() => set,
+            _ => {
+                self.set_again(cx);
+                return self.tell_on(None, cx, occasion, side, events, concerns);
+            }
         };
         let mut calls = set.calls.of(occasion, side).iter();
         while let Some(call) = calls.next() {

@@ -163,6 +163,13 @@ impl Wanted {
         Self(((bits & Interest::PKT_IN) as u8 | ((bits > Interest::PKT_IN) as u8) << 1) << place)
     }
 
+    /// Both sets together.
+    #[inline]
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Somebody may read the bytes that `side` receives.
     #[inline]
     #[must_use]

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::event::{Side, Wanted};
 use crate::flow::key::{FlowKey, PacketKey};
+use crate::flow::spill::NO_SPILL;
 use crate::tcp::{Remap, Segment, TcpState};
 use crate::time::Timestamp;
 use crate::wire::SeqNum;
@@ -99,10 +100,10 @@ flags! {
 flags! {
     /// Properties of a flow.
     FlowFlags {
+        /// The client is the higher of the two sorted endpoints. The lowest bit: it is what [`Hot::sender`] compares.
+        CLIENT_IS_HIGH = 0;
         /// Both halves are established: what comes next can go the short way, in a direction without holes.
-        FAST = 0;
-        /// The client is the higher of the two sorted endpoints.
-        CLIENT_IS_HIGH = 1;
+        FAST = 1;
         /// The server half is found under a key of its own: a first-packet callback rewrote the addresses.
         TRANSLATED = 2;
         /// The first segment was signed (RFC 2385, RFC 5925): all of them have to be.
@@ -323,6 +324,16 @@ impl Half {
 }
 
 impl Hot {
+    /// The line of no flow.
+    pub(super) const NEW: Self = Self {
+        key: FlowKey::NONE,
+        half: [Half::NEW; 2],
+        last_seen: 0,
+        table: 0,
+        wanted: Wanted::NONE,
+        flags: FlowFlags(0),
+    };
+
     /// Something is missing, in one of the directions.
     #[inline]
     #[must_use]
@@ -334,17 +345,31 @@ impl Hot {
     #[inline(always)]
     #[must_use]
     pub fn sender(&self, key: &PacketKey) -> Side {
-        if key.from_high == self.flags.any(FlowFlags::CLIENT_IS_HIGH) { Side::Client } else { Side::Server }
+        let differs = (self.flags.0 ^ u8::from(key.from_high)) & FlowFlags::CLIENT_IS_HIGH.0 != 0;
+        if differs { Side::Server } else { Side::Client }
     }
+}
 
-    /// Sender and receiver of what `sender` sends.
+/// Of both halves, that which sends and that which receives what `sender` sends.
+#[inline(always)]
+pub fn ends(halves: &mut [Half; 2], sender: Side) -> [&mut Half; 2] {
+    let [client, server] = halves;
+    match sender {
+        Side::Client => [client, server],
+        Side::Server => [server, client],
+    }
+}
+
+impl Cold {
+    /// The cold part of no flow.
+    pub(super) const NEW: Self =
+        Self { created: Timestamp::ZERO, half: [ColdHalf::NEW; 2], generation: 0, spill: NO_SPILL };
+
+    /// Whether the flow has anything that only some flows have.
     #[inline]
-    pub fn ends(&mut self, sender: Side) -> [&mut Half; 2] {
-        let [client, server] = &mut self.half;
-        match sender {
-            Side::Client => [client, server],
-            Side::Server => [server, client],
-        }
+    #[must_use]
+    pub fn has_spill(&self) -> bool {
+        self.spill != NO_SPILL
     }
 }
 

@@ -12,9 +12,9 @@ use core::time::Duration;
 
 use super::index::TagIndex;
 use super::key::{FlowKey, Hasher, PacketKey};
-use super::record::{Cold, ColdHalf, Extras, FlowFlags, Half, Hot};
+use super::record::{Cold, Extras, FlowFlags, Hot};
 use super::spill::{NO_SPILL, SpillHalf, SpillStore};
-use crate::event::{Side, Wanted};
+use crate::event::Side;
 use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 use crate::wire::Packet;
@@ -125,6 +125,14 @@ impl FlowTable {
         })
     }
 
+    /// The same for several.
+    #[inline(never)]
+    pub fn probe_all(&self, keys: &[PacketKey], slots: &mut [u32]) {
+        for (slot, key) in slots.iter_mut().zip(keys) {
+            *slot = self.probe(key.tag);
+        }
+    }
+
     /// Fetches the line of `slot`.
     #[inline]
     pub fn prefetch(&self, slot: u32) {
@@ -150,13 +158,10 @@ impl FlowTable {
         self.hot.get(slot as usize)
     }
 
-    /// The line of `slot`, as probed, if packets with this key belong to it and may be the next ones. An IPv6 key is a digest:
-    /// see [`Self::same_v6`].
+    /// The line of `slot`, as probed, if it has this key. An IPv6 key is a digest: see [`Self::same_v6`].
     #[inline(always)]
-    pub fn in_order(&self, slot: u32, key: &PacketKey) -> Option<&Hot> {
-        let hot = self.hot.get(slot as usize)?;
-        let in_order = hot.flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER;
-        (hot.key == key.key && in_order).then_some(hot)
+    pub fn probed(&mut self, slot: u32, key: &PacketKey) -> Option<&mut Hot> {
+        self.hot.get_mut(slot as usize).filter(|hot| hot.key == key.key)
     }
 
     /// Whether `slot`, as probed, is the flow of this packet.
@@ -224,28 +229,25 @@ impl FlowTable {
         client_sent: bool,
         created: Timestamp,
     ) -> u32 {
-        let slot = self.free.pop().unwrap_or(self.hot.len() as u32);
-        let generation = self.cold.get(slot as usize).map_or(1, |old| old.generation.wrapping_add(1));
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.hot.push(Hot::NEW);
+            self.cold.push(Cold::NEW);
+            self.hot.len() as u32 - 1
+        });
+        self.enter(key.tag, slot);
+        self.live += 1;
         let mut flags = FlowFlags::HALF_OPEN;
         if key.from_high == client_sent {
             flags.set(FlowFlags::CLIENT_IS_HIGH);
         }
-        let hot = Hot { key: key.key, half: [Half::NEW; 2], last_seen: 0, table: 0, wanted: Wanted::NONE, flags };
-        let cold = Cold { created, half: [ColdHalf::NEW; 2], generation, spill: NO_SPILL };
+        self.hot[slot as usize] = Hot { key: key.key, flags, ..Hot::NEW };
+        let cold = &mut self.cold[slot as usize];
+        *cold = Cold { created, generation: cold.generation.wrapping_add(1), ..Cold::NEW };
         if key.key.is_v6() {
             let source = (packet.src_v6(frame), packet.src_port);
             let destination = (packet.dst_v6(frame), packet.dst_port);
             self.v6[slot as usize] = if client_sent { [source, destination] } else { [destination, source] };
         }
-        if slot as usize == self.hot.len() {
-            self.hot.push(hot);
-            self.cold.push(cold);
-        } else {
-            self.hot[slot as usize] = hot;
-            self.cold[slot as usize] = cold;
-        }
-        self.enter(key.tag, slot);
-        self.live += 1;
         slot
     }
 
@@ -296,13 +298,14 @@ impl FlowTable {
 
     /// The flow in `slot` is found no more. Its records stay readable until [`Self::recycle`].
     pub fn remove(&mut self, slot: u32) {
-        let key = self.hot[slot as usize].key;
-        self.index.remove(self.hasher.tag(key), slot);
-        if self.hot[slot as usize].flags.any(FlowFlags::EXTRAS) {
+        let hot = &mut self.hot[slot as usize];
+        let key = hot.key;
+        hot.key = key.closed();
+        if hot.flags.any(FlowFlags::EXTRAS) {
             self.remove_server_key(slot);
             self.extras.remove(&slot);
         }
-        self.hot[slot as usize].key = key.closed();
+        self.index.remove(self.hasher.tag(key), slot);
         self.live -= 1;
     }
 
@@ -313,7 +316,7 @@ impl FlowTable {
     }
 
     /// Both parts of a flow.
-    #[inline]
+    #[inline(always)]
     pub fn parts(&mut self, slot: u32) -> (&mut Hot, &mut Cold) {
         (&mut self.hot[slot as usize], &mut self.cold[slot as usize])
     }

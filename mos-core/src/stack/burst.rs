@@ -26,7 +26,7 @@ const CACHE_LINE: usize = 64;
 const READ_ON: u8 = 8;
 
 /// How many packets ahead the cold part of a flow is fetched: by then its hot line, fetched before, has arrived.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 impl Stack {
     /// Takes a burst of at most [`MAX_BURST`] frames (more are not looked at) and says what is to become of each.
@@ -40,22 +40,13 @@ impl Stack {
         self.reading.set(self.reading.get().saturating_sub(1));
         // Headers are fetched one by one with all there is to do: as many at once as a burst has would wait for each other. But
         // where payloads are fetched, these would have to wait then.
-        let (at_once, one_by_one) = if reading { (burst.upcoming, &[][..]) } else { (&[][..], burst.upcoming) };
+        let at_once = if reading { burst.upcoming } else { &[] };
         let bytes = self.decode(burst, at_once, count);
         self.probe(count);
-        for index in 0..count {
-            if let Some(next) = one_by_one.get(index) {
-                prefetch(burst.memory, next.start);
-            }
-            if index + AHEAD < count && self.packets[index + AHEAD].kind == PacketKind::Tcp {
-                self.prefetch_for(index + AHEAD, reading, burst);
-            }
-            self.move_to(burst.frames[index].timestamp, burst, observer);
-            if self.packets[index].kind == PacketKind::Tcp && !observer.wants_packets() {
-                self.tcp(index, burst, observer);
-            } else {
-                self.process(index, burst, observer);
-            }
+        if reading {
+            self.process_each::<O, true>(burst, observer);
+        } else {
+            self.process_each::<O, false>(burst, observer);
         }
         self.stats.packets += count as u64;
         self.stats.bytes += bytes;
@@ -63,11 +54,30 @@ impl Stack {
         &self.verdicts[..count]
     }
 
-    /// The line of the flow of a packet a little ahead has arrived by now, and tells what else the packet will need. `reading`:
+    /// One packet after the other. `READING`: payloads are likely to be read.
+    #[inline(always)]
+    fn process_each<O: Observer, const READING: bool>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
+        let frames = &burst.frames[..burst.frames.len().min(MAX_BURST)];
+        let headers = if READING { &[] } else { burst.upcoming };
+        for (index, meta) in frames.iter().enumerate() {
+            if let Some(next) = headers.get(index) {
+                prefetch(burst.memory, next.start);
+            }
+            self.prefetch_for::<READING>(index + AHEAD, burst);
+            let late = self.move_to(meta.timestamp, burst, observer);
+            if late || observer.wants_packets() {
+                self.process(index, burst, observer);
+            } else if !self.short(index, burst, observer) {
+                self.different(index, burst, observer);
+            }
+        }
+    }
+
+    /// The line of the flow of a packet a little ahead has arrived by now, and tells what else the packet will need. `READING`:
     /// its payload is likely to be read.
     #[inline(always)]
-    fn prefetch_for(&self, index: usize, reading: bool, burst: &Burst<'_>) {
-        let (slot, mut payload) = (self.slots[index], reading);
+    fn prefetch_for<const READING: bool>(&self, index: usize, burst: &Burst<'_>) {
+        let (slot, mut payload) = (self.slots[index], READING);
         if let Some(hot) = self.flows.get(slot)
             && (!hot.flags.any(FlowFlags::FAST) || hot.has_hole())
         {
@@ -77,9 +87,18 @@ impl Stack {
             payload |= hot.has_hole() && hot.wanted.any(Wanted::BUFFERS);
         }
         if payload {
-            let range = self.packets[index].payload_range();
-            for at in range.step_by(CACHE_LINE) {
-                prefetch(burst.memory, burst.frames[index].start + at);
+            self.prefetch_payload(index, burst);
+        }
+    }
+
+    /// Fetches the payload of a packet a little ahead, if there is one. Not inlined: the loop has the registers for itself.
+    #[inline(never)]
+    fn prefetch_payload(&self, index: usize, burst: &Burst<'_>) {
+        if let (Some(meta), Some(packet)) = (burst.frames.get(index), self.packets.get(index))
+            && packet.kind == PacketKind::Tcp
+        {
+            for at in packet.payload_range().step_by(CACHE_LINE) {
+                prefetch(burst.memory, meta.start + at);
             }
         }
     }
@@ -121,11 +140,9 @@ impl Stack {
 
     /// Looks for the flows of the first `count` packets and fetches their lines. What is not TCP is looked for in vain: to tell
     /// it apart costs more.
-    #[inline(never)]
     fn probe(&mut self, count: usize) {
-        for (slot, key) in self.slots[..count].iter_mut().zip(&self.keys) {
-            *slot = self.flows.probe(key.tag);
-        }
+        self.flows.probe_all(&self.keys[..count], &mut self.slots[..count]);
+        self.slots[count..][..AHEAD].fill(NO_SLOT);
         if mem::take(&mut self.has_v6) {
             for &slot in self.slots[..count].iter().filter(|slot| **slot != NO_SLOT) {
                 self.flows.prefetch_v6(slot);
@@ -176,18 +193,20 @@ impl Stack {
         forward.then(|| self.scratch.frame_mut(index, burst))
     }
 
+    /// Lets time pass up to a packet. True if timers are overdue then.
     #[inline(always)]
-    fn move_to<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+    fn move_to<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) -> bool {
         if time < self.quiet_until {
             self.now = self.now.max(time);
-        } else {
-            self.move_on(time, burst, observer);
+            return false;
         }
+        self.move_on(time, burst, observer)
     }
 
-    /// To another tick, or to something that is due.
+    /// To another tick, or to something that is due. True if timers are overdue then.
+    #[cold]
     #[inline(never)]
-    fn move_on<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) {
+    fn move_on<O: Observer>(&mut self, time: Timestamp, burst: &mut Burst<'_>, observer: &mut O) -> bool {
         let late = self.is_late();
         let time = time.max(self.now);
         let tick = time.as_millis();
@@ -197,6 +216,7 @@ impl Stack {
         (self.now, self.tick) = (time, tick);
         let late = self.timers.next_due() <= tick;
         self.quiet_until = if late { Timestamp::ZERO } else { Timestamp::from_millis(tick + 1).min(self.wakeup) };
+        self.is_late()
     }
 
     /// What is due up to `time`, in order of time, until there were too many timers. The others are overdue then: they go
@@ -217,13 +237,21 @@ impl Stack {
         self.fire_timers(time.as_millis(), &mut work, burst, observer);
     }
 
-    /// Whatever packet.
+    /// A packet that is shown before a flow is looked for, or that comes while timers are overdue.
     #[inline(never)]
     fn process<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         if observer.wants_packets() && self.packets[index].ip_version != 0 {
             observer.on_packet(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
         }
         // It may be another one now.
+        if self.is_late() || !self.short(index, burst, observer) {
+            self.different(index, burst, observer);
+        }
+    }
+
+    /// Whatever packet does not go the short way.
+    #[inline(never)]
+    fn different<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let Packet { kind, ip_version, .. } = self.packets[index];
         match kind {
             PacketKind::Tcp => self.tcp(index, burst, observer),

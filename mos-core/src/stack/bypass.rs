@@ -57,7 +57,7 @@ impl Stack {
                 return self.open(index, burst, observer);
             }
             if !again {
-                self.expect_reuse(slot, side, index, burst);
+                self.expect_reuse(slot, side, index);
             }
         } else if flags & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN | TcpFlags::ACK
             && let Some(syn) = self.proven_reuse(slot, side, index)

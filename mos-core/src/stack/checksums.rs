@@ -14,6 +14,7 @@ const OFFLOADED: u8 = 3;
 
 impl Stack {
     /// Whether the checksums of a known flow's packet let it count (D13).
+    #[inline(always)]
     pub(super) fn check(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) -> bool {
         let good_before = self.flows.hot(slot).half[side as usize].flags.any(HalfFlags::CHECKSUMS);
         let verified = self.verify(index, burst);

@@ -5,7 +5,7 @@ use crate::event::{EndReason, Event, Hook, Interest, Observer, Side};
 use crate::flow::FlowFlags;
 use crate::flow::record::{HalfFlags, SlowFlags};
 use crate::packet::Burst;
-use crate::tcp::TcpState;
+use crate::tcp::{Flow, TcpState};
 
 /// How long endpoints may go on repeating their last segments, in ticks: TIME_WAIT as they keep it.
 pub(super) const LINGER: u64 = 60_000;
@@ -24,12 +24,8 @@ impl Stack {
     /// before SND.
     pub(super) fn end<O: Observer>(&mut self, slot: u32, reason: EndReason, burst: &mut Burst<'_>, observer: &mut O) {
         let reason = if self.is_bypassed(slot) { EndReason::Stopped } else { reason };
-        // First what is missing, always in this order: what is told of that must not depend on what this burst has brought.
-        for side in Side::BOTH {
-            self.end_stream(slot, side, burst, observer);
-        }
-        for side in self.sides_in_order(slot) {
-            self.hand_out(slot, side, burst, observer);
+        if self.has_rest(slot) {
+            self.hand_out_rest(slot, burst, observer);
         }
         self.stats.ended[reason as usize] += 1;
         let first = match reason {
@@ -48,12 +44,44 @@ impl Stack {
         if !cx.stack.is_bypassed(slot) {
             observer.on_end(&mut cx, reason);
         }
+        let hot = self.flows.hot(slot);
+        if hot.half.iter().any(|half| half.flags.any(HalfFlags::BUFFERED)) || hot.flags.any(FlowFlags::EXTRAS) {
+            self.drop_kept(slot);
+        }
+        self.flows.remove(slot);
+        self.ended.push(slot);
+    }
+
+    /// Whether readers of a flow that ends may have something to get, or something is missing.
+    #[inline(always)]
+    fn has_rest(&mut self, slot: u32) -> bool {
+        let (hot, cold) = self.flows.parts(slot);
+        let flow = Flow { hot, cold };
+        Side::BOTH.iter().any(|&side| {
+            let half = &flow.hot.half[side as usize];
+            half.flags.any(HalfFlags::PENDING) || flow.sent_to(side).gt(half.rcv_nxt)
+        })
+    }
+
+    /// What is missing is told; readers get what is left.
+    #[inline(never)]
+    fn hand_out_rest<O: Observer>(&mut self, slot: u32, burst: &mut Burst<'_>, observer: &mut O) {
+        // First what is missing, always in this order: what is told of that must not depend on what this burst has brought.
+        for side in Side::BOTH {
+            self.end_stream(slot, side, burst, observer);
+        }
+        for side in self.sides_in_order(slot) {
+            self.hand_out(slot, side, burst, observer);
+        }
+    }
+
+    /// What is kept of a flow besides its records goes.
+    #[cold]
+    fn drop_kept(&mut self, slot: u32) {
         for side in Side::BOTH {
             self.drop_backlog(slot, side);
         }
         self.drop_suspects(slot);
-        self.flows.remove(slot);
-        self.ended.push(slot);
     }
 
     /// The sides of a flow, that which waits longest for the end of the burst in front.
@@ -109,7 +137,7 @@ impl Stack {
     }
 
     /// Makes sure that the flow's timer fires in time. Most packets find it armed early enough, whatever the flow's state.
-    #[inline]
+    #[inline(always)]
     pub(super) fn arm(&mut self, slot: u32) {
         if self.timers.due(slot) > self.tick + self.shortest_timeout {
             self.arm_for_state(slot);

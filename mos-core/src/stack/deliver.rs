@@ -344,9 +344,16 @@ impl Stack {
 }
 
 impl FlowCx<'_> {
-    /// The same as [`Stack::deliver_at_once`], where the context is there already, and it is known that somebody wants it.
+    /// The same as [`Stack::deliver_at_once`], where the context is there already.
+    #[inline(always)]
+    pub(super) fn deliver_at_once<O: Observer>(&mut self, observer: &mut O) {
+        if self.wanted().any(Wanted::IMMEDIATE) {
+            self.deliver_immediate(observer);
+        }
+    }
+
     #[inline(never)]
-    pub(super) fn deliver_immediate<O: Observer>(&mut self, observer: &mut O) {
+    fn deliver_immediate<O: Observer>(&mut self, observer: &mut O) {
         if let Some(index) = self.index {
             self.stack.deliver_immediate(self.slot, index, &mut self.burst, observer);
         }

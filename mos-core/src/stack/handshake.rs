@@ -1,12 +1,13 @@
-//! The short way of a handshake: a flow's first SYN and the SYN|ACK that answers it, both without data, nothing between them.
+//! The short way of a handshake: a flow's first SYN and the SYN|ACK that answers it, both without data, nothing between them; and
+//! the ACK that completes it.
 //!
 //! Like [`super::short`] it has the outcome of the long way ([`Stack::segment`]), and leaves out what that cannot find here:
-//! nothing was sent before, nothing waits, and the numbers are just those of a SYN and its answer. The handshake's last ACK is
-//! one of [`super::short`]'s turns.
+//! nothing was sent before, nothing waits, and the numbers are just those of a SYN, its answer, and the answer to that.
 
 use super::Stack;
 use super::edit::Edits;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
+use super::short::{self, RCV_STATE, is_next, update_receiver};
 use crate::event::{Hook, Interest, Observer, Side};
 use crate::flow::FlowFlags;
 use crate::flow::record::{HalfFlags, Offers, SlowFlags};
@@ -53,15 +54,10 @@ impl Stack {
     }
 
     /// The SYN that has just begun the flow in `slot`.
-    pub(super) fn first_syn<O: Observer>(
-        &mut self,
-        slot: u32,
-        segment: &Segment,
-        index: usize,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) {
+    #[inline(always)]
+    pub(super) fn first_syn<O: Observer>(&mut self, slot: u32, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let (hot, cold) = self.flows.parts(slot);
+        let segment = &Segment { flags: TcpFlags::SYN, len: 0, ..Segment::new(&self.packets[index]) };
         let sent = sender::update(&mut Flow { hot, cold }, Side::Client, segment).events;
         self.exchange(slot, Side::Client, segment, sent, index, burst, observer);
         self.arm(slot);
@@ -87,7 +83,7 @@ impl Stack {
         if !is_answer(&flow, packet) {
             return false;
         }
-        let segment = Segment::new(packet, self.scratch.frame(index, burst));
+        let segment = Segment { flags: SYN_ACK, len: 0, ..Segment::new(packet) };
         flow.hot.last_seen = self.tick as u32;
         flow.half(Side::Server).slow.clear(SlowFlags::RECEIVED_LAST);
         flow.half(Side::Client).slow.set(SlowFlags::RECEIVED_LAST);
@@ -97,6 +93,59 @@ impl Stack {
         self.time_handshake(slot, Side::Server, true);
         // The timer is armed since the SYN, for as long as this state may last.
         self.exchange(slot, Side::Server, &segment, Interest::NONE, index, burst, observer);
+        true
+    }
+
+    /// A packet from `side` of a flow in its handshake, if it is the ACK that completes it, with or without data. False: it is
+    /// not, or not so plainly, and nothing has changed.
+    #[inline(never)]
+    pub(super) fn last_ack<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let packet = &self.packets[index];
+        let (hot, cold) = self.flows.parts(slot);
+        let (flags, [client, server]) = (hot.flags, &mut hot.half);
+        if side != Side::Client
+            || flags.any(FlowFlags::EXTRAS)
+            || !short::is_plain(packet)
+            || !is_next(flags, client, server, packet)
+            || client.state != TcpState::Established
+            || server.state != TcpState::SynRcvd
+            || client.slow.any(SlowFlags::ACKED)
+            || packet.ack != client.rcv_nxt
+            || packet.ack != cold.half[Side::Server as usize].iss + 1
+        {
+            return false;
+        }
+        client.slow.set(SlowFlags::ACKED);
+        client.flags.set(HalfFlags::WINDOW);
+        client.ack = packet.ack;
+        client.edge = packet.ack + (u32::from(packet.window) << client.window_shift);
+        cold.half[Side::Client as usize].ack_seen = packet.ack;
+        client.slow.clear(SlowFlags::RECEIVED_LAST);
+        server.slow.set(SlowFlags::RECEIVED_LAST);
+        hot.last_seen = self.tick as u32;
+        self.sender = Side::Client;
+        let seq = packet.seq;
+        self.time_handshake(slot, Side::Client, false);
+        let fate = self.send_short(slot, Side::Client, index, SND_PKT_IN, burst, observer);
+        if fate != Fate::Kept {
+            self.take_edited(fate, slot, Side::Client, index, seq, burst, observer);
+            return true;
+        }
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        let server = &mut hot.half[Side::Server as usize];
+        update_receiver(server, packet, packet.seq + packet.payload_len);
+        server.state = TcpState::Established;
+        hot.flags.set(FlowFlags::FAST);
+        hot.flags.clear(FlowFlags::HALF_OPEN);
+        self.arrive_turned(slot, Side::Client, index, RCV_PKT_IN.or(RCV_STATE), burst, observer);
+        self.arm(slot);
         true
     }
 

@@ -17,11 +17,13 @@ use crate::wire::edit::{self, Checksums, Layer};
 use crate::wire::{SeqNum, TcpFlags, renumber};
 
 impl Stack {
+    #[inline]
     fn remaps(&self, slot: u32) -> Option<&[Remap; 2]> {
         self.flows.extras(slot)?.remaps.as_deref()
     }
 
     /// Whether numbers of the flow are shifted.
+    #[inline]
     pub(super) fn is_shifted(&self, slot: u32) -> bool {
         self.remaps(slot).is_some()
     }

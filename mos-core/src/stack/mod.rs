@@ -6,7 +6,8 @@
 //! | `open` | a packet without a flow: a new one, or an orphan |
 //! | `segment` | a packet of a flow; the long way: sender, SND hook, receiver, RCV hook |
 //! | `short` | the short way of most packets |
-//! | `handshake` | the short way of a SYN and its SYN\|ACK |
+//! | `handshake` | the short way of a SYN, its SYN\|ACK, and the ACK that completes it |
+//! | `closing` | the short way of FINs, and of what follows them |
 //! | `checksums` | whether a packet counts at all |
 //! | `stream` | payload: into the stream, past gaps |
 //! | `fast_open` | data that comes with a SYN |
@@ -29,6 +30,7 @@ mod bypass;
 mod checksums;
 mod chunks;
 mod close;
+mod closing;
 mod context;
 mod deliver;
 mod edit;
@@ -100,7 +102,8 @@ pub struct Stack {
     stats: Stats,
     packets: [Packet; MAX_BURST + 1],
     keys: [PacketKey; MAX_BURST + 1],
-    slots: [u32; MAX_BURST + 1],
+    /// There are more of them than packets: some packets ahead are looked at.
+    slots: [u32; MAX_BURST + burst::AHEAD],
     verdicts: [Verdict; MAX_BURST],
     /// The burst has packets of IPv6.
     has_v6: bool,
@@ -154,7 +157,7 @@ impl Stack {
             stats: Stats::default(),
             packets: [decode(&[], 0, LinkType::Ethernet); MAX_BURST + 1],
             keys: [PacketKey::NONE; MAX_BURST + 1],
-            slots: [NO_SLOT; MAX_BURST + 1],
+            slots: [NO_SLOT; MAX_BURST + burst::AHEAD],
             verdicts: [Verdict::Forward; MAX_BURST],
             has_v6: false,
             timeouts,

@@ -55,19 +55,19 @@ impl Stack {
         if self.flows.is_full() {
             self.evict(burst, observer);
         }
-        let (packet, key) = (self.packets[index], self.keys[index]);
         let client_sent = match beginning {
             Beginning::Syn => true,
             Beginning::SynAck(_) => false,
-            Beginning::Middle => packet.src_port >= packet.dst_port,
+            Beginning::Middle => self.packets[index].src_port >= self.packets[index].dst_port,
         };
         let sender = if client_sent { Side::Client } else { Side::Server };
-        let frame = self.scratch.frame(index, burst);
-        let slot = self.flows.insert(&key, &packet, frame, client_sent, self.now);
+        let (key, packet) = (&self.keys[index], &self.packets[index]);
+        let frame = if key.key.is_v6() { self.scratch.frame(index, burst) } else { &[] };
+        let slot = self.flows.insert(key, packet, frame, client_sent, self.now);
         self.stats.flows += 1;
         self.rtts.reset(slot);
         self.sender = sender;
-        let segment = Segment::new(&packet, self.frame(index, burst));
+        let signed = self.packets[index].signed;
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
         hot.last_seen = tick;
@@ -79,16 +79,21 @@ impl Stack {
         } else {
             cold.half[sender as usize].wrong_checksums = 1;
         }
-        if segment.signed {
+        if signed {
             hot.flags.set(FlowFlags::SIGNED);
         }
-        prepare(&mut Flow { hot, cold }, beginning, sender, &segment);
+        if !matches!(beginning, Beginning::Syn) {
+            prepare(&mut Flow { hot, cold }, beginning, sender, &Segment::new(&self.packets[index]));
+        }
         self.push_half_open(slot);
         observer.on_attach(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) });
         match beginning {
-            Beginning::Syn if self.is_plain_syn(index) => self.first_syn(slot, &segment, index, burst, observer),
-            // There is nothing yet by which it could be refused.
-            Beginning::Syn => self.accept(slot, sender, &segment, index, false, burst, observer),
+            Beginning::Syn if self.is_plain_syn(index) => self.first_syn(slot, index, burst, observer),
+            Beginning::Syn => {
+                // There is nothing yet by which it could be refused.
+                let segment = Segment::new(&self.packets[index]);
+                self.accept(slot, sender, &segment, index, false, burst, observer);
+            }
             Beginning::SynAck(_) | Beginning::Middle => self.segment(slot, sender, index, true, burst, observer),
         }
     }

@@ -42,15 +42,15 @@ impl Stack {
             self.open(index, burst, observer);
             return true;
         }
-        self.expect_reuse(slot, side, index, burst);
+        self.expect_reuse(slot, side, index);
         self.pass_by(slot, side, segment, index, burst, observer);
         true
     }
 
     /// The SYN at `index` counts if it is answered.
     #[cold]
-    pub(super) fn expect_reuse(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+    pub(super) fn expect_reuse(&mut self, slot: u32, side: Side, index: usize) {
+        let segment = Segment::new(&self.packets[index]);
         self.stats.unproven_syns += 1;
         self.flows.extras_mut(slot).reuse = Some(ReuseSyn { side, seq: segment.seq, segment });
     }

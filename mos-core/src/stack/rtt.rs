@@ -80,6 +80,7 @@ impl Stack {
 
     /// An acknowledging segment of the handshake from `side`, with or without SYN: the answers tell how far away the endpoints
     /// are.
+    #[inline]
     pub(super) fn time_handshake(&mut self, slot: u32, side: Side, syn: bool) {
         let (hot, cold) = self.flows.parts(slot);
         let [client, server] = [cold.half[0].handshake_us, cold.half[1].handshake_us];
@@ -91,7 +92,8 @@ impl Stack {
         let passed = self.now.as_nanos().saturating_sub(cold.created.as_nanos()) / 1000;
         let sample = u32::try_from(passed).unwrap_or(u32::MAX).saturating_sub(before).max(1);
         let midstream = hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM);
-        if !midstream && self.flows.spill(slot, side).retransmits == 0 {
+        let repeated = cold.has_spill() && self.flows.spill(slot, side).retransmits > 0;
+        if !midstream && !repeated {
             self.flows.cold_mut(slot).half[side as usize].handshake_us = sample;
         }
     }

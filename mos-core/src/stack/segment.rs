@@ -41,17 +41,15 @@ impl Stack {
         self.scratch.frame(index, burst)
     }
 
-    /// A TCP packet: of a flow, or of none.
-    #[inline(always)]
-    pub(super) fn tcp<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        if self.is_late() || !self.short(index, burst, observer) {
-            self.any(index, burst, observer);
-        }
+    /// The same if the packet is of IPv6, whose addresses are nowhere else.
+    #[inline]
+    pub(super) fn frame_if_v6<'f>(&'f self, index: usize, burst: &'f Burst<'_>) -> &'f [u8] {
+        if self.keys[index].key.is_v6() { self.scratch.frame(index, burst) } else { &[] }
     }
 
-    /// A TCP packet about which something is different.
-    #[inline(never)]
-    fn any<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+    /// Any TCP packet, of a flow or of none.
+    #[inline(always)]
+    pub(super) fn tcp<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let slot = self.locate(index, burst);
         if slot == NO_SLOT || (self.is_late() && self.end_if_overdue(slot, burst, observer)) {
             return self.open(index, burst, observer);
@@ -74,10 +72,10 @@ impl Stack {
 
     /// The flow of a packet, if it is not that which was probed, either: another one has the same tag, it ended earlier in this
     /// burst, or began in it.
-    #[inline]
+    #[inline(always)]
     fn locate(&self, index: usize, burst: &Burst<'_>) -> u32 {
         let (slot, packet, key) = (self.slots[index], &self.packets[index], &self.keys[index]);
-        let frame = self.frame(index, burst);
+        let frame = self.frame_if_v6(index, burst);
         if self.flows.confirm(slot, key, packet, frame) { slot } else { self.flows.find(key, packet, frame) }
     }
 
@@ -124,7 +122,7 @@ impl Stack {
         observer: &mut O,
     ) {
         self.sender = side;
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        let segment = Segment::new(&self.packets[index]);
         let tick = self.tick as u32;
         let (hot, cold) = self.flows.parts(slot);
         hot.last_seen = tick;
@@ -208,7 +206,7 @@ impl Stack {
                 if self.edits.in_step {
                     self.record_edit(slot, side, index, Some(before), burst);
                 }
-                edited = Segment::new(&self.packets[index], self.frame(index, burst));
+                edited = Segment::new(&self.packets[index]);
                 &edited
             }
             Fate::Dropped => {

@@ -11,18 +11,17 @@ use super::{FlowCx, Stack};
 use crate::config::ChecksumMode;
 use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
 use crate::flow::FlowFlags;
-use crate::flow::record::{Half, HalfFlags, Hot, SlowFlags};
+use crate::flow::record::{Half, HalfFlags, Hot, SlowFlags, ends};
 use crate::packet::Burst;
-use crate::tcp::{Flow, Segment, TcpState};
+use crate::tcp::{Flow, Segment};
 use crate::wire::{Packet, SeqNum, TcpFlags};
 
 /// The short way leaves the known pair of sequence number and stream offset behind, by less than 2^29 numbers: where it
 /// would cross a multiple, the long way brings the pair along. With windows of at most 2^30 bytes, no number that matters
 /// is then 2^31 from the pair.
-const SYNC_BITS: u32 = 29;
+pub(super) const SYNC_BITS: u32 = 29;
 
-const SND_STATE: Interest = Interest::of(Hook::Snd, Event::TcpStateChange);
-const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
+pub(super) const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateChange);
 
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
@@ -33,102 +32,92 @@ const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
 /// ... and after it.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
 
-/// Whether a segment from `side` is the next one, and acceptable.
+/// What is left to do for a segment whose numbers have been noted.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    Nothing,
+    /// Its payload is for readers.
+    Payload,
+    /// Somebody may hear of it; only what it says about its sender has been noted.
+    Told,
+}
+
+/// Whether a segment that has no control bit but ACK, and perhaps FIN, changes no state if it is the next one.
 #[inline(always)]
-fn is_next(hot: &Hot, side: Side, packet: &Packet) -> bool {
-    let (sender, receiver) = (&hot.half[side as usize], &hot.half[side.other() as usize]);
-    let end = packet.seq + packet.payload_len;
+pub(super) fn is_plain(packet: &Packet) -> bool {
+    packet.tcp_flags & CONTROL == TcpFlags::ACK
+}
+
+/// The same with FIN.
+#[inline(always)]
+fn is_plain_or_fin(packet: &Packet) -> bool {
     packet.tcp_flags & (CONTROL & !TcpFlags::FIN) == TcpFlags::ACK
-        && packet.seq == receiver.rcv_nxt
-        && end.le(receiver.edge)
-        && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
-        && !receiver.flags.any(HalfFlags::HOLE | HalfFlags::BUFFERED)
-        && packet.payload_len == packet.payload_captured
-        && !packet.signed
+}
+
+/// Whether a segment that is plain, or a FIN, is the next one, and acceptable. `flags`: those of its flow.
+#[inline(always)]
+pub(super) fn is_next(flags: FlowFlags, sender: &Half, receiver: &Half, packet: &Packet) -> bool {
+    let end = packet.seq + packet.payload_len;
+    packet.seq == receiver.rcv_nxt
+        && receiver.edge.ge(end)
         && (packet.seq.0 ^ end.0) >> SYNC_BITS == 0
-        // RFC 7323 5.3.
-        && (!packet.has_timestamps
-            || hot.flags.any(FlowFlags::TIMESTAMPS)
-                && receiver.slow.any(SlowFlags::TS_RECENT)
-                && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent)))
+        && packet.payload_len == packet.payload_captured
+        && !receiver.flags.any(HalfFlags::HOLE | HalfFlags::BUFFERED)
+        && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
+        // Hardly any segment has either: asked for together.
+        && (!(packet.has_timestamps | packet.signed) || !packet.signed && is_newer(flags, receiver, packet))
+}
+
+/// RFC 7323 5.3: whether the time stamp of a segment is not older than those before it.
+#[inline(always)]
+fn is_newer(flags: FlowFlags, receiver: &Half, packet: &Packet) -> bool {
+    flags.any(FlowFlags::TIMESTAMPS)
+        && receiver.slow.any(SlowFlags::TS_RECENT)
+        && SeqNum(packet.ts_val).ge(SeqNum(receiver.ts_recent))
 }
 
 /// What a next segment says about its sender.
 #[inline(always)]
-fn update_sender(sender: &mut Half, packet: &Packet) {
+pub(super) fn update_sender(sender: &mut Half, packet: &Packet) {
     sender.ack = packet.ack;
     sender.edge = sender.edge.max(packet.ack + (u32::from(packet.window) << sender.window_shift));
 }
 
 /// What a next segment does to its receiver, which expects the number `next` then.
 #[inline(always)]
-fn update_receiver(receiver: &mut Half, packet: &Packet, next: SeqNum) {
+pub(super) fn update_receiver(receiver: &mut Half, packet: &Packet, next: SeqNum) {
     if packet.has_timestamps && receiver.ack == packet.seq {
         receiver.ts_recent = packet.ts_val;
     }
     receiver.rcv_nxt = next;
 }
 
-/// What a next segment that turns a state says about `side`, which sent it: what is to be raised at the SND hook. `None`: this is
-/// for the long way, and nothing has changed.
+/// Whether a segment of a flow with these flags may turn a state in order.
 #[inline(always)]
-fn turn_sender(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> Option<Interest> {
-    let (iss_of_peer, cold) = (flow.cold(side.other()).iss, &mut flow.cold.half[side as usize]);
-    let [sender, receiver] = flow.hot.ends(side);
-    let fin = packet.tcp_flags & TcpFlags::FIN != 0;
-    let first = !sender.slow.any(SlowFlags::ACKED);
-    if sender.state.is_opening()
-        || sender.slow.any(SlowFlags::FIN_SENT) && next != packet.seq
-        || first && packet.ack != sender.rcv_nxt
-        || receiver.state == TcpState::SynRcvd && packet.ack != iss_of_peer + 1
-    {
-        return None;
-    }
-    let mut events = SND_PKT_IN;
-    if fin {
-        let end = packet.seq + packet.payload_len;
-        sender.state = sender.state.after_sending_fin(packet.ack == sender.rcv_nxt)?;
-        sender.slow.set(SlowFlags::FIN_SENT);
-        (cold.fin_seq, cold.data_max, cold.snd_max) = (end, end, next);
-        events = events.or(SND_STATE);
-    }
-    if first {
-        sender.slow.set(SlowFlags::ACKED);
-        sender.flags.set(HalfFlags::WINDOW);
-        sender.edge = packet.ack;
-        cold.ack_seen = packet.ack;
-    }
-    update_sender(sender, packet);
-    sender.slow.clear(SlowFlags::RECEIVED_LAST);
-    receiver.slow.set(SlowFlags::RECEIVED_LAST);
-    Some(events)
+fn may_turn(flags: FlowFlags, packet: &Packet) -> bool {
+    flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER && is_plain_or_fin(packet)
 }
 
-/// What it does to `side`, which received it. True if that one's state has changed.
+/// A next segment from `side` that leaves all states as they are. `None`: it is not the next one.
 #[inline(always)]
-fn turn_receiver(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> bool {
-    let fin_seq = flow.cold(side).fin_seq;
-    let receiver = &mut flow.hot.half[side as usize];
-    let before = receiver.state;
-    update_receiver(receiver, packet, next);
-    if before == TcpState::SynRcvd {
-        receiver.state = TcpState::Established;
-        flow.hot.flags.set(FlowFlags::FAST);
-        flow.hot.flags.clear(FlowFlags::HALF_OPEN);
+fn glide(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
+    let [sender, receiver] = ends(&mut hot.half, side);
+    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick))
+}
+
+/// The same if it is known to be the next one.
+#[inline(always)]
+fn glide_on(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Rest {
+    let [sender, receiver] = ends(&mut hot.half, side);
+    update_sender(sender, packet);
+    hot.last_seen = *tick as u32;
+    let wanted = hot.wanted;
+    if wanted.any(TOLD) {
+        return Rest::Told;
     }
-    if receiver.slow.any(SlowFlags::FIN_SENT) && packet.ack.gt(fin_seq) {
-        receiver.state = receiver.state.after_ack_of_fin();
-    }
-    if packet.tcp_flags & TcpFlags::FIN != 0 {
-        receiver.state = receiver.state.after_fin();
-        receiver.slow.set(SlowFlags::FIN_REACHED);
-        flow.hot.flags.clear(FlowFlags::FAST);
-    }
-    let now = receiver.state;
-    if now == TcpState::Closed {
-        flow.hot.flags.clear(FlowFlags::IN_ORDER);
-    }
-    now != before
+    update_receiver(receiver, packet, packet.seq + packet.payload_len);
+    let is_read = wanted.any(Wanted::BUFFERS) && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
+    if is_read { Rest::Payload } else { Rest::Nothing }
 }
 
 impl Stack {
@@ -136,30 +125,59 @@ impl Stack {
     #[inline(always)]
     pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
         let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
-        let Some(hot) = self.flows.in_order(slot, key) else { return false };
+        let Some(hot) = self.flows.probed(slot, key) else { return false };
+        let (flags, side) = (hot.flags, hot.sender(key));
+        if key.key.is_v6() || self.config.checksum != ChecksumMode::Trust {
+            return self.short_checked(slot, side, index, burst, observer);
+        }
+        let fast = flags.mask(FlowFlags::FAST | FlowFlags::EXTRAS) == FlowFlags::FAST;
+        if !fast || !is_plain(packet) {
+            let turned = may_turn(flags, packet) && self.turn(flags, slot, side, index, burst, observer);
+            self.stats.flow_packets += u64::from(turned);
+            return turned;
+        }
+        let Some(rest) = glide(hot, side, packet, &self.tick) else { return false };
+        self.stats.flow_packets += 1;
+        self.finish(rest, slot, side, index, burst, observer);
+        true
+    }
+
+    /// The same for a packet from `side` whose addresses or checksums are to be looked at: that takes longer than all the rest.
+    #[inline(never)]
+    fn short_checked<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let (key, packet, hot) = (&self.keys[index], &self.packets[index], self.flows.hot_mut(slot));
+        let [sender, receiver] = ends(&mut hot.half, side);
+        if !may_turn(hot.flags, packet) || !is_next(hot.flags, sender, receiver, packet) {
+            return false;
+        }
         if key.key.is_v6() && !self.flows.same_v6(slot, key, packet, self.frame(index, burst)) {
             return false;
         }
-        let side = hot.sender(key);
-        if !is_next(hot, side, packet) {
-            return false;
-        }
-        let fast = hot.flags.any(FlowFlags::FAST) && packet.tcp_flags & TcpFlags::FIN == 0;
         if self.config.checksum != ChecksumMode::Trust && !self.check(slot, side, index, burst) {
             self.unseen(index, burst, observer);
             return true;
         }
-        if fast {
-            self.glide(slot, side, index, burst, observer);
-        } else if !self.turn(slot, side, index, burst, observer) {
+        self.stats.flow_packets += 1;
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        let flags = hot.flags;
+        if is_plain(packet) && flags.any(FlowFlags::FAST) {
+            let rest = glide_on(hot, side, packet, &self.tick);
+            self.finish(rest, slot, side, index, burst, observer);
+        } else if !self.turn(flags, slot, side, index, burst, observer) {
             self.long(slot, side, index, burst, observer);
         }
-        self.stats.flow_packets += 1;
         true
     }
 
     /// Takes a segment from `side` of a flow that is known, if it can go this way. False: it cannot, and nothing has changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn in_order<O: Observer>(
         &mut self,
         slot: u32,
@@ -169,34 +187,50 @@ impl Stack {
         observer: &mut O,
     ) -> bool {
         let (packet, hot) = (&self.packets[index], self.flows.hot(slot));
-        if !hot.flags.any(FlowFlags::IN_ORDER) || !is_next(hot, side, packet) {
-            return false;
+        hot.flags.any(FlowFlags::IN_ORDER)
+            && is_plain_or_fin(packet)
+            && self.advance(slot, side, index, burst, observer)
+    }
+
+    /// A segment from `side` that is plain, or a FIN. False: it is for the long way, and nothing has changed.
+    #[inline(always)]
+    fn advance<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
+        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
+        let flags = hot.flags;
+        if !is_plain(packet) || !flags.any(FlowFlags::FAST) {
+            return self.turn(flags, slot, side, index, burst, observer);
         }
-        if packet.tcp_flags & TcpFlags::FIN != 0 || !hot.flags.any(FlowFlags::FAST) {
-            return self.turn(slot, side, index, burst, observer);
-        }
-        self.glide(slot, side, index, burst, observer);
+        let Some(rest) = glide(hot, side, packet, &self.tick) else { return false };
+        self.finish(rest, slot, side, index, burst, observer);
         true
     }
 
-    /// A segment that leaves all states as they are.
+    /// What is left to do for a segment from `side`.
     #[inline(always)]
-    fn glide<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
-        hot.last_seen = self.tick as u32;
-        update_sender(&mut hot.half[side as usize], packet);
-        let wanted = hot.wanted;
-        if wanted.any(TOLD) {
-            if wanted.any(AT_SND) {
-                return self.tell(slot, side, index, burst, observer);
+    fn finish<O: Observer>(
+        &mut self,
+        rest: Rest,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        match rest {
+            Rest::Nothing => {}
+            Rest::Payload => self.bring(slot, side, index, burst),
+            Rest::Told if self.flows.hot(slot).wanted.any(AT_SND) => self.tell(slot, side, index, burst, observer),
+            Rest::Told => {
+                self.arrive_told(slot, side, index, burst);
+                self.hear(slot, side.other(), index, burst, observer);
             }
-            self.arrive_told(slot, side, index, burst);
-            return self.hear(slot, side.other(), index, burst, observer);
-        }
-        let (len, peer) = (packet.payload_len, side.other());
-        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + len);
-        if len > 0 && wanted.any(Wanted::buffer(peer)) {
-            self.bring(slot, side, index, burst);
         }
     }
 
@@ -237,75 +271,85 @@ impl Stack {
             self.bring(slot, side, index, burst);
         }
         if wanted.any(Wanted::RTT) {
-            self.measure_short(slot, side, index, burst);
+            self.measure_short(slot, side, index);
         }
         wanted
     }
 
-    /// A segment in order that changes an endpoint's state, or that comes while one is closing: the handshake's last ACK, a
-    /// FIN, and what follows it.
-    #[inline(never)]
+    /// A segment that may change an endpoint's state, of a flow with these flags, if it is the next one. False: it is for the
+    /// long way, and nothing has changed.
+    #[inline(always)]
     fn turn<O: Observer>(
         &mut self,
+        flags: FlowFlags,
         slot: u32,
         side: Side,
         index: usize,
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> bool {
-        let peer = side.other();
-        let (packet, special) = (&self.packets[index], self.flows.hot(slot).flags.any(FlowFlags::EXTRAS));
-        let &Packet { seq, payload_len, .. } = packet;
-        let fin = packet.tcp_flags & TcpFlags::FIN != 0;
-        let next = seq + payload_len + u32::from(fin);
-        if special || (seq.0 ^ next.0) >> SYNC_BITS != 0 {
-            return false;
+        if flags.any(FlowFlags::HALF_OPEN) {
+            self.last_ack(slot, side, index, burst, observer)
+        } else {
+            self.close(slot, side, index, burst, observer)
+        }
+    }
+
+    /// A segment from `side` that began at `seq` and was dropped or edited at the SND hook.
+    #[allow(clippy::too_many_arguments)]
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_edited<O: Observer>(
+        &mut self,
+        fate: Fate,
+        slot: u32,
+        side: Side,
+        index: usize,
+        seq: SeqNum,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        if fate == Fate::Edited {
+            return self.receive_edited(slot, side, index, Some((seq, seq)), burst, observer);
         }
         let (hot, cold) = self.flows.parts(slot);
         let mut flow = Flow { hot, cold };
-        let half_open = flow.hot.flags.any(FlowFlags::HALF_OPEN);
-        let Some(sent) = turn_sender(&mut flow, side, packet, next) else { return false };
-        flow.hot.last_seen = self.tick as u32;
-        self.sender = side;
-        if half_open {
-            self.time_handshake(slot, side, false);
-        }
-        match self.send_short(slot, side, index, sent, burst, observer) {
-            Fate::Kept => {}
-            Fate::Dropped => {
-                let (hot, cold) = self.flows.parts(slot);
-                let mut flow = Flow { hot, cold };
-                flow.reconcile();
-                flow.settle();
-                self.arm(slot);
-                return true;
-            }
-            Fate::Edited => {
-                self.receive_edited(slot, side, index, Some((seq, seq)), burst, observer);
-                return true;
-            }
-        }
-        let (hot, cold) = self.flows.parts(slot);
-        let wanted = hot.wanted;
-        let changed = turn_receiver(&mut Flow { hot, cold }, peer, &self.packets[index], next);
-        if payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+        flow.reconcile();
+        flow.settle();
+        self.arm(slot);
+    }
+
+    /// What comes of a segment from `side` behind the update of its receiver. `events`: what is to be raised at the RCV hook.
+    #[inline(always)]
+    pub(super) fn arrive_turned<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        events: Interest,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        let (peer, wanted) = (side.other(), self.flows.hot(slot).wanted);
+        if self.packets[index].payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
             self.bring(slot, side, index, burst);
         }
         if wanted.any(Wanted::RTT) {
-            self.measure_short(slot, side, index, burst);
+            self.measure_short(slot, side, index);
         }
-        let received = if changed { RCV_PKT_IN.or(RCV_STATE) } else { RCV_PKT_IN };
-        self.raise(slot, peer, Some(index), Hook::Rcv, received, burst, observer);
-        self.deliver_at_once(slot, index, burst, observer);
-        if (fin || changed) && !self.end_if_finished(slot, false, burst, observer) {
-            self.arm(slot);
+        let told = Wanted::at(Hook::Rcv, events);
+        if wanted.any(told.or(Wanted::IMMEDIATE)) {
+            let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+            if wanted.any(told) {
+                observer.on_events(&mut cx, Hook::Rcv, peer, events);
+            }
+            cx.deliver_at_once(observer);
         }
-        true
     }
 
     /// The SND hook of a segment whose numbers are the next ones.
     #[inline(always)]
-    fn send_short<O: Observer>(
+    pub(super) fn send_short<O: Observer>(
         &mut self,
         slot: u32,
         side: Side,
@@ -352,8 +396,8 @@ impl Stack {
     }
 
     #[cold]
-    fn measure_short(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+    fn measure_short(&mut self, slot: u32, side: Side, index: usize) {
+        let segment = Segment::new(&self.packets[index]);
         self.measure(slot, side, &segment, false);
     }
 
@@ -374,7 +418,7 @@ impl Stack {
         if self.edits.in_step {
             self.record_edit(slot, side, index, before, burst);
         }
-        let segment = Segment::new(&self.packets[index], self.frame(index, burst));
+        let segment = Segment::new(&self.packets[index]);
         self.receive(slot, side.other(), &segment, index, Interest::NONE, burst, observer);
     }
 }
@@ -384,8 +428,6 @@ impl FlowCx<'_> {
     #[inline(always)]
     fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
         self.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
-        if self.wanted().any(Wanted::IMMEDIATE) {
-            self.deliver_immediate(observer);
-        }
+        self.deliver_at_once(observer);
     }
 }

@@ -58,6 +58,7 @@ impl Flow<'_> {
 
     /// From here on `side` expects `seq`, which is the first byte of its stream. Once the stream has begun, nothing can make
     /// it begin anew.
+    #[inline(always)]
     pub fn synchronize(&mut self, side: Side, seq: SeqNum, guessed: bool) {
         if self.half(side).flags.any(HalfFlags::SYNCED) && !self.is_untouched(side) {
             return;
@@ -97,6 +98,7 @@ impl Flow<'_> {
     }
 
     /// Takes from a SYN what `side` offers in it (RFC 7323 2, RFC 2018).
+    #[inline(always)]
     pub fn learn_options(&mut self, side: Side, segment: &Segment) {
         let Some(options) = &segment.options else { return };
         let cold = self.cold(side);
@@ -115,7 +117,7 @@ impl Flow<'_> {
         }
         let peer_syn_seen = self.half(side.other()).slow.any(SlowFlags::ISS);
         let peer_offered = self.cold(side.other()).offers.any(Offers::SCALE);
-        match options.window_scale {
+        match options.window_scale() {
             // Scaling takes effect only if both offer it.
             None => {
                 self.half(side).window_shift = 0;
@@ -134,6 +136,7 @@ impl Flow<'_> {
     }
 
     /// `side` sent an acknowledgment and a window.
+    #[inline(always)]
     pub fn acknowledge(&mut self, side: Side, segment: &Segment) {
         if !segment.has_ack() {
             return;
@@ -158,6 +161,7 @@ impl Flow<'_> {
     }
 
     /// `side` received a time stamp (RFC 7323 4.3).
+    #[inline(always)]
     pub fn note_timestamp(&mut self, side: Side, segment: &Segment) {
         let Some(ts_val) = segment.ts_val else { return };
         let peer = side.other();
@@ -204,6 +208,7 @@ impl Flow<'_> {
 
     /// How far the stream that `side` receives is known to reach: all that its peer has sent, without the FIN.
     #[must_use]
+    #[inline]
     pub fn sent_to(&self, side: Side) -> SeqNum {
         let peer = side.other();
         self.fin_seq(peer).unwrap_or(self.cold.half[peer as usize].snd_max)

@@ -36,6 +36,9 @@ pub struct Received {
 
 /// `side` received `segment`, which has passed [`super::validate`]. The stream is not moved here: the caller does that by
 /// what it finds in `payload`, and then calls [`reach_fin`].
+///
+/// Part of its callers: for who knows what the segment is, most of it is no code.
+#[inline(always)]
 pub fn update(flow: &mut Flow<'_>, side: Side, segment: &Segment) -> Received {
     let peer = side.other();
     let mut events = Interest::NONE;

@@ -27,10 +27,10 @@ pub struct Segment {
 
 impl Segment {
     /// The segment of a decoded packet.
+    #[inline]
     #[must_use]
-    pub fn new(packet: &Packet, frame: &[u8]) -> Self {
+    pub fn new(packet: &Packet) -> Self {
         let syn = packet.tcp_flags & TcpFlags::SYN != 0;
-        let options = syn.then(|| SynOptions::parse(packet.tcp_options(frame)));
         Self {
             seq: packet.seq,
             ack: packet.ack,
@@ -40,7 +40,7 @@ impl Segment {
             ts_val: packet.has_timestamps.then_some(packet.ts_val),
             ts_ecr: packet.has_timestamps.then_some(packet.ts_ecr),
             signed: packet.signed,
-            options,
+            options: syn.then_some(packet.syn_options),
         }
     }
 

@@ -5,7 +5,7 @@
 //! Both give the same packet for the same frame; a property test holds them to it.
 
 use super::link::{self, NO_VLAN};
-use super::options::{Always, always};
+use super::options::{Relevant, SynOptions, relevant};
 use super::packet::{Endpoints, Packet, PacketKind};
 use super::reason::Undecoded;
 use super::seq::SeqNum;
@@ -118,6 +118,8 @@ fn usual_tcp(
     packet.network = 14;
     packet.transport = transport as u16;
     packet.vlan = NO_VLAN;
+    packet.syn_options = SynOptions::NONE;
+    packet.filler = 0;
     (packet.ts_val, packet.ts_ecr) = (0, 0);
     packet.payload = payload as u16;
     packet.payload_len = payload_len as u32;
@@ -168,7 +170,11 @@ fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
         payload_captured: (segment.len() - captured_header_len) as u32,
         ..packet
     };
-    fill_options(&mut packet, segment.get(TCP_LEN..header_len).unwrap_or_default());
+    match segment.get(TCP_LEN..header_len) {
+        Some(options) => fill_options(&mut packet, options),
+        // What a SYN offers is better known in part than not at all.
+        None => packet.syn_options = relevant(segment.get(TCP_LEN..).unwrap_or_default()).syn,
+    }
     fill_tcp(&mut packet, header);
     Ok(packet)
 }
@@ -192,11 +198,11 @@ fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN]) -> u32 {
     ports
 }
 
-/// Fills in what matters of the options of every packet.
+/// Fills in what matters of the options.
 #[inline(always)]
 fn fill_options(packet: &mut Packet, options: &[u8]) {
-    let Always { timestamps, signed } = always(options);
-    (packet.has_timestamps, packet.signed) = (timestamps.is_some(), signed);
+    let Relevant { timestamps, signed, syn } = relevant(options);
+    (packet.has_timestamps, packet.signed, packet.syn_options) = (timestamps.is_some(), signed, syn);
     (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
 }
 

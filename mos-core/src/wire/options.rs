@@ -117,63 +117,86 @@ impl TcpOptions {
 
 /// What a SYN offers, in the options that count nowhere else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct SynOptions {
     /// Maximum segment size in bytes; 0 if it has none.
     pub mss: u16,
-    /// Window scale, at most 14.
-    pub window_scale: Option<u8>,
     /// Selective acknowledgments.
     pub sack_permitted: bool,
+    /// The window scale and one more; 0 if there is none. So nothing is all zeros, which every packet is filled with.
+    scale: u8,
 }
 
 impl SynOptions {
-    /// Reads them as [`TcpOptions::parse`] does.
+    /// Nothing.
+    pub const NONE: Self = Self { mss: 0, sack_permitted: false, scale: 0 };
+
+    /// Window scale, at most 14.
     #[must_use]
-    pub fn parse(options: &[u8]) -> Self {
-        let mut parsed = Self::default();
-        for (kind, data) in RawOptions::new(options) {
-            match (kind, data) {
-                (MSS, &[high, low]) => parsed.mss = u16::from_be_bytes([high, low]),
-                (WINDOW_SCALE, &[shift]) => parsed.window_scale = Some(shift.min(MAX_WINDOW_SCALE)),
-                (SACK_PERMITTED, []) => parsed.sack_permitted = true,
-                _ => {}
-            }
-        }
-        parsed
+    pub fn window_scale(&self) -> Option<u8> {
+        self.scale.checked_sub(1)
     }
 }
 
-/// What matters of the options of every packet, SYN or not.
+/// What matters of the options to a flow.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Always {
+pub(super) struct Relevant {
     /// Timestamp value and echo reply.
     pub(super) timestamps: Option<(u32, u32)>,
     /// The segment carries an MD5 signature or an authentication option.
     pub(super) signed: bool,
+    /// What counts if the segment is a SYN.
+    pub(super) syn: SynOptions,
 }
 
-/// Reads what matters of every packet: nearly always timestamps alone, in the layout that RFC 7323 appendix A recommends.
+/// Reads what matters to a flow: nearly always timestamps alone, in the layout that RFC 7323 appendix A recommends.
 #[inline(always)]
-pub(super) fn always(options: &[u8]) -> Always {
+pub(super) fn relevant(options: &[u8]) -> Relevant {
     match options {
         [NOP, NOP, TIMESTAMPS, 10, data @ ..] if data.len() == 8 => {
-            Always { timestamps: data.first_chunk().map(two_words), signed: false }
+            Relevant { timestamps: data.first_chunk().map(two_words), ..Relevant::default() }
         }
-        _ => always_anywhere(options),
+        _ => relevant_anywhere(options),
     }
 }
 
-#[cold]
-fn always_anywhere(options: &[u8]) -> Always {
-    let mut found = Always::default();
-    for (kind, data) in RawOptions::new(options) {
-        match kind {
-            TIMESTAMPS => found.timestamps = data.try_into().ok().map(two_words).or(found.timestamps),
-            MD5_SIGNATURE | AUTHENTICATION => found.signed = true,
-            _ => {}
+/// The same, wherever it stands; as [`TcpOptions::parse`] reads it. Every SYN comes here: it is read once, and an option that is as
+/// it should be is told by one look at its kind and its length.
+#[inline(never)]
+fn relevant_anywhere(options: &[u8]) -> Relevant {
+    let mut found = Relevant::default();
+    let mut rest = options;
+    loop {
+        rest = match rest {
+            [NOP, rest @ ..] => rest,
+            &[MSS, 4, high, low, ref rest @ ..] => {
+                found.syn.mss = u16::from_be_bytes([high, low]);
+                rest
+            }
+            &[WINDOW_SCALE, 3, shift, ref rest @ ..] => {
+                found.syn.scale = shift.min(MAX_WINDOW_SCALE) + 1;
+                rest
+            }
+            [SACK_PERMITTED, 2, rest @ ..] => {
+                found.syn.sack_permitted = true;
+                rest
+            }
+            &[TIMESTAMPS, 10, a, b, c, d, e, f, g, h, ref rest @ ..] => {
+                found.timestamps = Some(two_words(&[a, b, c, d, e, f, g, h]));
+                rest
+            }
+            [] | [END, ..] => return found,
+            &[kind, length, ref rest @ ..] => {
+                // A length counts its own byte and the kind's.
+                let Some(rest) = usize::from(length).checked_sub(2).and_then(|length| rest.get(length..)) else {
+                    return found;
+                };
+                found.signed |= matches!(kind, MD5_SIGNATURE | AUTHENTICATION);
+                rest
+            }
+            [_] => return found,
         }
     }
-    found
 }
 
 fn two_words(&[a, b, c, d, e, f, g, h]: &[u8; 8]) -> (u32, u32) {
@@ -244,9 +267,9 @@ mod tests {
     fn signatures_are_seen_wherever_they_stand() {
         let mut md5 = vec![1, 1, MD5_SIGNATURE, 18];
         md5.extend([7; 16]);
-        assert!(always(&md5).signed);
-        assert!(always(&[TIMESTAMPS, 10, 0, 0, 0, 1, 0, 0, 0, 2, AUTHENTICATION, 4, 0, 0]).signed);
-        assert!(!always(&[1, 1, TIMESTAMPS, 10, 0, 0, 0, 19, 0, 0, 0, 29]).signed);
+        assert!(relevant(&md5).signed);
+        assert!(relevant(&[TIMESTAMPS, 10, 0, 0, 0, 1, 0, 0, 0, 2, AUTHENTICATION, 4, 0, 0]).signed);
+        assert!(!relevant(&[1, 1, TIMESTAMPS, 10, 0, 0, 0, 19, 0, 0, 0, 29]).signed);
     }
 
     #[test]
@@ -301,6 +324,7 @@ mod tests {
             Just(vec![NOP]),
             any::<[u8; 8]>().prop_map(|data| [&[TIMESTAMPS, 10], &data[..]].concat()),
             prop::collection::vec(any::<u8>(), 0..6),
+            Just(vec![MD5_SIGNATURE, 2]),
             (0u8..10, prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(kind, data)| {
                 let length = data.len() as u8 + 2;
                 [&[kind, length], &data[..]].concat()
@@ -316,19 +340,25 @@ mod tests {
         }
 
         #[test]
-        fn both_ways_to_the_timestamps_agree(bytes in any_options()) {
+        fn both_ways_to_read_agree(bytes in any_options()) {
             let all = TcpOptions::parse(&bytes);
-            prop_assert_eq!(always(&bytes).timestamps, all.timestamps);
+            let Relevant { timestamps, signed, syn } = relevant(&bytes);
+            prop_assert_eq!(timestamps, all.timestamps);
+            let is_signature = |(kind, _): (u8, _)| matches!(kind, MD5_SIGNATURE | AUTHENTICATION);
+            prop_assert_eq!(signed, RawOptions::new(&bytes).any(is_signature));
             let TcpOptions { mss, window_scale, sack_permitted, .. } = all;
-            prop_assert_eq!(SynOptions::parse(&bytes), SynOptions { mss: mss.unwrap_or(0), window_scale, sack_permitted });
+            prop_assert_eq!(
+                (syn.mss, syn.window_scale(), syn.sack_permitted),
+                (mss.unwrap_or(0), window_scale, sack_permitted)
+            );
         }
 
         #[test]
         fn the_usual_layout_is_read(value: u32, echo: u32) {
             let mut bytes = vec![1, 1, 8, 10];
             bytes.extend(value.to_be_bytes().into_iter().chain(echo.to_be_bytes()));
-            prop_assert_eq!(always(&bytes).timestamps, Some((value, echo)));
-            prop_assert_eq!(always_anywhere(&bytes).timestamps, Some((value, echo)));
+            prop_assert_eq!(relevant(&bytes).timestamps, Some((value, echo)));
+            prop_assert_eq!(relevant_anywhere(&bytes).timestamps, Some((value, echo)));
         }
     }
 }

@@ -7,6 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::Range;
 
 use super::link::NO_VLAN;
+use super::options::SynOptions;
 use super::reason::{Tunnel, Undecoded};
 use super::seq::SeqNum;
 
@@ -81,16 +82,22 @@ pub struct Packet {
     pub kind: PacketKind,
     /// 4 or 6; 0 if the frame is no IP packet that can be read.
     pub ip_version: u8,
-    /// The protocol of the IP payload, after extension headers.
-    pub protocol: u8,
     /// Whether `ts_val` and `ts_ecr` were in the packet.
     pub has_timestamps: bool,
+    /// The segment carries an MD5 signature (RFC 2385) or an authentication option (RFC 5925).
+    pub signed: bool,
     /// Offset of the IP header.
     pub network: u16,
     /// Offset of the transport header; of the data, in a fragment.
     pub transport: u16,
     /// Innermost VLAN id, or [`NO_VLAN`].
     pub vlan: u16,
+    /// What the options say that count in a SYN only.
+    pub syn_options: SynOptions,
+    /// The protocol of the IP payload, after extension headers.
+    pub protocol: u8,
+    /// Nothing: with it, what is the same in nearly every packet is stored in whole words.
+    pub(super) filler: u8,
     /// Offset of the TCP payload. In what is not TCP, that of the IP payload: the same as `transport`. Never beyond the
     /// frame's end.
     pub payload: u16,
@@ -98,8 +105,6 @@ pub struct Packet {
     pub window: u16,
     /// [`TcpFlags`].
     pub tcp_flags: u8,
-    /// The segment carries an MD5 signature (RFC 2385) or an authentication option (RFC 5925).
-    pub signed: bool,
 }
 
 /// The endpoints of an IPv4 packet: in each number that of the source stands above that of the destination.
@@ -125,6 +130,8 @@ impl Packet {
         transport: 0,
         payload: 0,
         vlan: NO_VLAN,
+        syn_options: SynOptions::NONE,
+        filler: 0,
         src_port: 0,
         dst_port: 0,
         window: 0,
