@@ -40,12 +40,12 @@ static mut EVENTS: u64 = 0;
 static mut BYTES: u64 = 0;
 static mut BUFFER: [c_char; 65536] = [0; 65536];
 
-unsafe extern "C" fn count(_: mctx_t, _: c_int, _: c_int, _: event_t, _: *mut filter_arg) {
+extern "C" fn count(_: mctx_t, _: c_int, _: c_int, _: event_t, _: *mut filter_arg) {
     // SAFETY: there is one thread.
     unsafe { EVENTS += 1 };
 }
 
-unsafe extern "C" fn read(mctx: mctx_t, sock: c_int, side: c_int, _: event_t, _: *mut filter_arg) {
+extern "C" fn read(mctx: mctx_t, sock: c_int, side: c_int, _: event_t, _: *mut filter_arg) {
     // SAFETY: there is one thread, and the buffer has that length.
     unsafe {
         loop {

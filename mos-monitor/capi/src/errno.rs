@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use mos_monitor::{AlterError, CloseError, ControlError, OpenError, SendError, TimerError};
+use mos_monitor::{CloseError, ControlError, OpenError, SendError, TimerError};
 
 /// Why a call has failed: a number of `<errno.h>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,16 +80,6 @@ impl From<TimerError> for Errno {
             TimerError::ShutDown => Self::EACCES,
             TimerError::TooMany => Self::ENFILE,
             TimerError::BadDescriptor(_) => Self::EBADF,
-            _ => Self::EINVAL,
-        }
-    }
-}
-
-impl From<AlterError> for Errno {
-    fn from(error: AlterError) -> Self {
-        match error {
-            AlterError::NoPacket => Self::ENODATA,
-            AlterError::Fragmented | AlterError::Seen => Self::EPERM,
             _ => Self::EINVAL,
         }
     }

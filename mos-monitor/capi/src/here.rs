@@ -116,6 +116,27 @@ macro_rules! flow_place {
     };
 }
 
+/// What all contexts of no flow have.
+macro_rules! no_flow_place {
+    () => {
+        fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
+            act(self.control);
+        }
+
+        fn with_flow(
+            &mut self,
+            socket: Descriptor,
+            act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
+        ) -> std::result::Result<(), ControlError> {
+            Self::with_flow(self, socket, act)
+        }
+
+        fn live_flows(&mut self) -> usize {
+            Self::live_flows(self)
+        }
+    };
+}
+
 impl Place for SndCx<'_, '_, (), ()> {
     flow_place!();
 }
@@ -141,21 +162,7 @@ impl Place for FilterCx<'_, '_, (), ()> {
 }
 
 impl Place for PacketEventCx<'_, ()> {
-    fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
-        act(self.control);
-    }
-
-    fn with_flow(
-        &mut self,
-        socket: Descriptor,
-        act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
-    ) -> std::result::Result<(), ControlError> {
-        PacketEventCx::with_flow(self, socket, act)
-    }
-
-    fn live_flows(&mut self) -> usize {
-        PacketEventCx::live_flows(self)
-    }
+    no_flow_place!();
 
     fn packet(&self) -> Option<LastPacket<'_>> {
         Some(self.last_packet())
@@ -185,21 +192,7 @@ impl Place for PacketEventCx<'_, ()> {
 }
 
 impl Place for CoreTimerCx<'_, ()> {
-    fn control(&mut self, act: &mut dyn FnMut(&mut Control)) {
-        act(self.control);
-    }
-
-    fn with_flow(
-        &mut self,
-        socket: Descriptor,
-        act: &mut dyn FnMut(&mut AnyConn<'_, '_>),
-    ) -> std::result::Result<(), ControlError> {
-        CoreTimerCx::with_flow(self, socket, act)
-    }
-
-    fn live_flows(&mut self) -> usize {
-        CoreTimerCx::live_flows(self)
-    }
+    no_flow_place!();
 }
 
 /// Between two bursts, for other threads.

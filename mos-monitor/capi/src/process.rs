@@ -190,6 +190,7 @@ impl Process {
     fn describe(&self) -> mtcp_conf {
         let settings = &self.settings;
         // SAFETY: zeros are numbers and NULLs.
+        let empty: mtcp_conf = unsafe { zeroed() };
         let mut conf = mtcp_conf {
             num_cores: settings.cores,
             max_concurrency: settings.flows,
@@ -199,7 +200,7 @@ impl Process {
             sndbuf_size: settings.send_buffer,
             tcp_timewait: settings.time_wait,
             tcp_timeout: settings.timeout,
-            ..unsafe { zeroed() }
+            ..empty
         };
         let applications = self.conf.applications().iter().zip(&self.commands).take(MOS_APP);
         for (number, (application, words)) in applications.enumerate() {
