@@ -82,7 +82,9 @@ impl Observer for Nobody {
     }
     fn on_attach(&mut self, _: &mut FlowCx<'_>) {}
     fn on_orphan(&mut self, _: &mut PacketCx<'_>) {}
-    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) {}
+    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) -> bool {
+        false
+    }
     fn on_error(&mut self, _: &mut FlowCx<'_>, _: Side, _: ErrorReason, _: u16) {}
     fn on_new_data(&mut self, _: &mut FlowCx<'_>, _: Side, _: bool) {}
     fn on_end(&mut self, _: &mut FlowCx<'_>, _: EndReason) {}

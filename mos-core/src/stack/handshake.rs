@@ -5,7 +5,6 @@
 //! nothing was sent before, nothing waits, and the numbers are just those of a SYN, its answer, and the answer to that.
 
 use super::Stack;
-use super::edit::Edits;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
 use super::short::{self, RCV_STATE, is_next, update_receiver};
 use crate::event::{Hook, Interest, Observer, Side};
@@ -164,7 +163,7 @@ impl Stack {
         observer: &mut O,
     ) {
         self.sender = side;
-        self.edits = Edits { fresh: true, sent: (segment.seq, segment.len), ..Edits::default() };
+        self.edits.begin();
         match self.send(slot, side, index, SND_PKT_IN.or(events), burst, observer) {
             Fate::Kept => {}
             Fate::Dropped => {

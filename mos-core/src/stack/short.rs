@@ -4,7 +4,6 @@
 //! acceptable because it is the very next one, nothing it brings was there before, and it acknowledges nothing that was not
 //! seen. [`Flow::settle`] says by [`FlowFlags::FAST`] and [`FlowFlags::IN_ORDER`] whether a flow is like that.
 
-use super::edit::Edits;
 use super::pending::Source;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
 use super::{FlowCx, Stack};
@@ -29,7 +28,10 @@ const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE
 /// What of that comes at the SND hook ...
 const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
 
-/// ... and after it.
+/// ... at the RCV hook ...
+const AT_RCV: Wanted = Wanted::of(RCV_PKT_IN);
+
+/// ... and after the SND hook.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
 
 /// What is left to do for a segment whose numbers have been noted.
@@ -38,7 +40,9 @@ enum Rest {
     Nothing,
     /// Its payload is for readers.
     Payload,
-    /// Somebody may hear of it; only what it says about its sender has been noted.
+    /// Somebody may hear of it at the SND hook; only what it says about its sender has been noted.
+    Sent,
+    /// Somebody may hear of it later; only what it says about its sender has been noted.
     Told,
 }
 
@@ -113,7 +117,7 @@ fn glide_on(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Rest {
     hot.last_seen = *tick as u32;
     let wanted = hot.wanted;
     if wanted.any(TOLD) {
-        return Rest::Told;
+        return if wanted.any(AT_SND) { Rest::Sent } else { Rest::Told };
     }
     update_receiver(receiver, packet, packet.seq + packet.payload_len);
     let is_read = wanted.any(Wanted::BUFFERS) && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
@@ -226,7 +230,7 @@ impl Stack {
         match rest {
             Rest::Nothing => {}
             Rest::Payload => self.bring(slot, side, index, burst),
-            Rest::Told if self.flows.hot(slot).wanted.any(AT_SND) => self.tell(slot, side, index, burst, observer),
+            Rest::Sent => self.tell(slot, side, index, burst, observer),
             Rest::Told => {
                 self.arrive_told(slot, side, index, burst);
                 self.hear(slot, side.other(), index, burst, observer);
@@ -238,7 +242,7 @@ impl Stack {
     #[inline(never)]
     fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.sender = side;
-        self.begin_edits(slot, side, index);
+        self.edits.begin();
         self.dropped = false;
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
         observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
@@ -361,16 +365,8 @@ impl Stack {
         if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
-        self.begin_edits(slot, side, index);
+        self.edits.begin();
         self.send(slot, side, index, events, burst, observer)
-    }
-
-    /// Nothing of the packet has been edited yet.
-    #[inline(always)]
-    fn begin_edits(&mut self, slot: u32, side: Side, index: usize) {
-        let packet = &self.packets[index];
-        let sent = (packet.seq, packet.payload_len);
-        self.edits = Edits { fresh: self.is_fresh(slot, side, sent, sent.0), sent, ..Edits::default() };
     }
 
     /// The payload of a segment from `side`, for the readers of its peer.
@@ -427,7 +423,10 @@ impl FlowCx<'_> {
     /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
     #[inline(always)]
     fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
-        self.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
-        self.deliver_at_once(observer);
+        let wanted = self.wanted();
+        let changed = wanted.any(AT_RCV) && observer.on_events(self, Hook::Rcv, side, RCV_PKT_IN);
+        if changed || wanted.any(Wanted::IMMEDIATE) {
+            self.deliver_at_once(observer);
+        }
     }
 }
