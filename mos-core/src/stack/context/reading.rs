@@ -149,7 +149,7 @@ impl FlowCx<'_> {
     /// goes on to what the burst has brought next, if the same handlers are told of that. Returns the side that has received it.
     ///
     /// Without that, the stack goes on: it asks who reads, and begins again with the next one.
-    #[inline]
+    #[inline(always)]
     pub fn go_on(&mut self) -> Option<Side> {
         let Stack { flows, pending, .. } = &mut *self.stack;
         let (slot, side) = pending.next_if_taken()?.place();
