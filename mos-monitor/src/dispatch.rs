@@ -76,8 +76,8 @@ impl Monitors {
                 Called::Nodes(nodes) => control.catch(|control| open.monitor.tell(cx, control, nodes, 0)),
             };
             if to.is_none() || !control.is_idle() {
-                let behind = calls.len();
-                self.tell_on(behind, to, cx, occasion, side, events, concerns);
+                let from = (calls.len(), to);
+                self.tell_on(from, cx, occasion, side, events, concerns);
                 return true;
             }
             let Some(next) = calls.find(|call| call.pair.any(events) && concerns(cx, set, call.told.member)) else {
@@ -88,19 +88,19 @@ impl Monitors {
     }
 
     /// The same, from the place on where a callback of a monitor has asked for something: that may change everything, but for
-    /// the table that is walked. So many calls were `behind` that, and its walk has come `to` here, if it did not panic.
+    /// the table that is walked. `from`: so many calls were behind that, and its walk has come to here, if it did not panic.
     #[cold]
     #[inline(never)]
     fn tell_on(
         &mut self,
-        behind: usize,
-        to: Option<Place>,
+        from: (usize, Option<Place>),
         cx: &mut FlowCx<'_>,
         occasion: Occasion,
         side: Side,
         events: Interest,
         concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
     ) {
+        let (behind, to) = from;
         let mut last = Some(self.control.told.member);
         let mut asked = self.sets.get(cx.table()).and_then(|set| {
             let calls = set.calls.of(occasion, side);
