@@ -95,7 +95,7 @@ impl<'a> Runs<'a> {
                 continue;
             }
             let piece = self.piece?;
-            let piece_end = self.piece_start + piece.len;
+            let piece_end = self.piece_start + u64::from(piece.len);
             if self.position >= piece_end {
                 self.piece_start = piece_end;
                 self.piece = self.stack.pending.after(piece);

@@ -21,7 +21,7 @@ impl Stack {
 
     /// Adds a run to what the readers of a side will find at the end of the burst. `base` is the number of its first byte.
     #[inline]
-    pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+    pub(super) fn push(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u32) {
         let flags = &mut self.flows.hot_mut(slot).half[side as usize].flags;
         if flags.any(HalfFlags::PENDING) {
             self.pending.extend(slot, side, source, len);
@@ -51,7 +51,7 @@ impl Stack {
         let (slot, side) = group.place();
         let hot = self.flows.hot(slot);
         let half = &hot.half[side as usize];
-        if !half.flags.any(HalfFlags::PENDING) || group.is_withdrawn() {
+        if !half.flags.any(HalfFlags::PENDING) || self.pending.is_withdrawn(first) {
             // The flow ended in this burst, and had it then; or its readers have stopped reading.
             return first + 1;
         }
@@ -182,7 +182,7 @@ impl Stack {
         let Some(buffer) = &self.flows.spill(slot, side).buffer else { return left };
         let mut next = FIRST;
         while let Some(piece) = self.pending.piece_mut(group, next) {
-            let (start, end) = (at.max(keep_from), at + piece.len);
+            let (start, end) = (at.max(keep_from), at + u64::from(piece.len));
             let skip = (start - at) as usize;
             if let Some(span) = Span::new(start, end) {
                 let backlog = self.buffers.get_mut(buffer);
@@ -279,9 +279,12 @@ impl Stack {
 
     /// The offset of the first byte of a group.
     pub(super) fn group_start(&self, group: usize) -> u64 {
-        let group = self.pending.group(group);
-        let (slot, side) = group.place();
-        group.start.unwrap_or_else(|| self.flows.cold(slot).half[side as usize].offset_of(group.base))
+        let of_number = || {
+            let group = self.pending.group(group);
+            let (slot, side) = group.place();
+            self.flows.cold(slot).half[side as usize].offset_of(group.base)
+        };
+        self.pending.start(group).unwrap_or_else(of_number)
     }
 
     /// The backlog of a side, if it has one.

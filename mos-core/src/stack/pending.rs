@@ -33,7 +33,8 @@ pub(crate) enum Source {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
     pub(crate) source: Source,
-    pub(crate) len: u64,
+    /// Less than there are sequence numbers.
+    pub(crate) len: u32,
     pub(crate) next: u32,
 }
 
@@ -42,27 +43,33 @@ pub(crate) struct Piece {
 pub(crate) struct Group {
     /// Flow and side.
     name: u32,
-    /// Nobody reads it any more.
-    withdrawn: bool,
     /// The sequence number of the first byte.
     pub(crate) base: SeqNum,
-    /// Its stream offset, noted only if it cannot be told from `base` any more.
-    pub(crate) start: Option<u64>,
     pub(crate) first: Piece,
     /// The last piece behind the first one, if there is any.
     last: u32,
+    /// Where it stands what hardly any group needs, if this one does.
+    rest: u32,
     /// Bytes of all pieces.
     pub(crate) len: u64,
     /// Of these, bytes that those have heard of who hear at once.
     pub(crate) announced: u64,
-    /// What the first reader has left of them, as long as the direction has no backlog to say it; ...
+    /// What the first reader has left of them, as long as the direction has no backlog to say it.
     left: u64,
-    /// ... and where it stands what the others have taken, if one of them has taken something.
-    others: u32,
 }
 
-/// What each reader has taken.
-type Taken = [u64; MAX_READERS];
+const _: () = assert!(size_of::<Group>() == 64, "each packet with data that somebody reads writes one");
+
+/// What hardly any group needs.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    /// Nobody reads it any more.
+    withdrawn: bool,
+    /// The stream offset of the first byte, noted only if it cannot be told from its number any more.
+    start: Option<u64>,
+    /// What each reader but the first one has taken, as long as the direction has no backlog to say it.
+    taken: [u64; MAX_READERS],
+}
 
 /// The most readers of a direction.
 pub(crate) const MAX_READERS: usize = 16;
@@ -73,8 +80,7 @@ pub(crate) struct Pending {
     groups: Vec<Group>,
     /// Those behind the first ones.
     pieces: Vec<Piece>,
-    /// What others than the first readers have taken.
-    others: Vec<Taken>,
+    rests: Vec<Rest>,
     /// The group that is being delivered, and up to where those are that may be delivered with it. Empty if there is none.
     delivered: Range<usize>,
     /// Its name, as long as there is nothing else to read of its side; else [`NOBODY`].
@@ -85,7 +91,7 @@ pub(crate) struct Pending {
 
 impl Default for Pending {
     fn default() -> Self {
-        Self { groups: Vec::new(), pieces: Vec::new(), others: Vec::new(), delivered: 0..0, alone: NOBODY, left: 0 }
+        Self { groups: Vec::new(), pieces: Vec::new(), rests: Vec::new(), delivered: 0..0, alone: NOBODY, left: 0 }
     }
 }
 
@@ -94,12 +100,6 @@ impl Group {
     #[inline]
     pub(crate) fn place(&self) -> (u32, Side) {
         (self.name >> 1, side(self.name))
-    }
-
-    /// Whether nobody reads it any more.
-    #[inline]
-    pub(crate) fn is_withdrawn(&self) -> bool {
-        self.withdrawn
     }
 }
 
@@ -115,60 +115,64 @@ impl Pending {
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
         self.pieces.clear();
-        self.others.clear();
+        self.rests.clear();
     }
 
     /// Begins the group of a side that has none, with one piece.
     #[inline(always)]
-    pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+    pub(crate) fn begin(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u32) {
         if self.groups.len() == self.groups.capacity() {
             return self.begin_with_room(slot, side, base, source, len);
         }
         self.groups.push(Group {
             name: name(slot, side),
-            withdrawn: false,
             base,
-            start: None,
             first: Piece { source, len, next: END },
             last: END,
-            len,
+            rest: END,
+            len: len.into(),
             announced: 0,
-            left: len,
-            others: END,
+            left: len.into(),
         });
     }
 
     /// The same once there is room: to make it on the way would make each call dearer.
     #[cold]
     #[inline(never)]
-    fn begin_with_room(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u64) {
+    fn begin_with_room(&mut self, slot: u32, side: Side, base: SeqNum, source: Source, len: u32) {
         self.groups.reserve(1);
         self.begin(slot, side, base, source, len);
     }
 
     /// Adds a piece to the group of a side that has one.
     #[inline(never)]
-    pub(crate) fn extend(&mut self, slot: u32, side: Side, source: Source, len: u64) {
+    pub(crate) fn extend(&mut self, slot: u32, side: Side, source: Source, len: u32) {
         let Some(index) = self.find(slot, side) else { return };
         let group = &mut self.groups[index];
         let place = self.pieces.len() as u32;
         let last = self.pieces.get_mut(group.last as usize).unwrap_or(&mut group.first);
         last.next = place;
         group.last = place;
-        group.len += len;
-        group.left += len;
+        group.len += u64::from(len);
+        group.left += u64::from(len);
         self.pieces.push(Piece { source, len, next: END });
     }
 
     /// The group of a side. A burst has few; the newest is the likeliest.
     pub(crate) fn find(&self, slot: u32, side: Side) -> Option<usize> {
         let name = name(slot, side);
-        self.groups.iter().rposition(|group| group.name == name && !group.withdrawn)
+        let is_it = |&index: &usize| self.groups[index].name == name && !self.is_withdrawn(index);
+        (0..self.groups.len()).rev().find(is_it)
+    }
+
+    /// Whether nobody reads the group any more.
+    pub(crate) fn is_withdrawn(&self, index: usize) -> bool {
+        self.rests.get(self.groups[index].rest as usize).is_some_and(|rest| rest.withdrawn)
     }
 
     /// Nobody reads the group any more. What its side receives later in the burst is another group.
     pub(crate) fn withdraw(&mut self, index: usize) {
-        self.groups[index].withdrawn = true;
+        self.rest_mut(index).withdrawn = true;
         if self.delivered.start == index {
             self.join();
         }
@@ -230,14 +234,15 @@ impl Pending {
         }
     }
 
-    /// The group behind the one that is being delivered, if the first reader has taken all there was to read there.
+    /// The group behind the one that is being delivered, if it is like most, and the first reader has taken all there was to read
+    /// there.
     #[inline]
     pub(crate) fn next_if_taken(&self) -> Option<&Group> {
         let Range { start, end } = self.delivered;
         if self.alone == NOBODY || self.left > 0 || start + 1 >= end {
             return None;
         }
-        self.groups.get(start + 1).filter(|group| !group.withdrawn)
+        self.groups.get(start + 1).filter(|group| group.rest == END)
     }
 
     /// That one is being delivered now, and there is nothing else to read of its side. Returns the side of the one before it.
@@ -255,8 +260,8 @@ impl Pending {
         if reader == 0 {
             return group.len - group.left;
         }
-        let others = self.others.get(group.others as usize);
-        others.and_then(|others| others.get(usize::from(reader))).copied().unwrap_or(0)
+        let rest = self.rests.get(group.rest as usize);
+        rest.and_then(|rest| rest.taken.get(usize::from(reader))).copied().unwrap_or(0)
     }
 
     /// Whether all of `readers`, one bit each, have taken all of such a group.
@@ -278,14 +283,20 @@ impl Pending {
             group.left = group.left.saturating_sub(len);
             return;
         }
-        if group.others == END {
-            group.others = self.others.len() as u32;
-            self.others.push([0; MAX_READERS]);
+        let most = group.len;
+        if let Some(taken) = self.rest_mut(index).taken.get_mut(usize::from(reader)) {
+            *taken = taken.saturating_add(len).min(most);
         }
-        let others = self.others.get_mut(group.others as usize);
-        if let Some(taken) = others.and_then(|others| others.get_mut(usize::from(reader))) {
-            *taken = taken.saturating_add(len).min(group.len);
+    }
+
+    /// What hardly any group needs, of one that does.
+    fn rest_mut(&mut self, index: usize) -> &mut Rest {
+        let group = &mut self.groups[index];
+        if group.rest == END {
+            group.rest = self.rests.len() as u32;
+            self.rests.push(Rest::default());
         }
+        &mut self.rests[group.rest as usize]
     }
 
     /// Somebody more hears at once: what waits for the end of the burst is told with the next packet.
@@ -299,9 +310,14 @@ impl Pending {
         group.announced = group.len;
     }
 
-    /// Notes the stream offset of a group's first byte.
+    /// The stream offset of a group's first byte, if that was noted.
+    pub(crate) fn start(&self, index: usize) -> Option<u64> {
+        self.rests.get(self.groups[index].rest as usize)?.start
+    }
+
+    /// Notes it.
     pub(crate) fn note_start(&mut self, index: usize, start: u64) {
-        self.groups[index].start = Some(start);
+        self.rest_mut(index).start = Some(start);
     }
 
     /// The pieces of a group.

@@ -379,7 +379,7 @@ impl Stack {
         }
         flags.set(HalfFlags::PENDING);
         let source = Source::Frame(burst.frames[index].start + usize::from(packet.payload));
-        self.pending.begin(slot, peer, packet.seq, source, packet.payload_len.into());
+        self.pending.begin(slot, peer, packet.seq, source, packet.payload_len);
     }
 
     /// The same, for `side`, in any case: for one that has been brought something before in this burst, or if the packet does
@@ -388,7 +388,7 @@ impl Stack {
     fn bring_more(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
         let &Packet { payload, payload_len, seq, .. } = &self.packets[index];
         let source = self.source(index, usize::from(payload), burst);
-        self.push(slot, side, seq, source, payload_len.into());
+        self.push(slot, side, seq, source, payload_len);
     }
 
     #[cold]

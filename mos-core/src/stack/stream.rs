@@ -279,14 +279,14 @@ impl Stack {
         }
     }
 
-    /// Appends a run in a frame to the stream.
+    /// Appends a run to the stream: less than there are sequence numbers.
     fn append(&mut self, slot: u32, side: Side, source: Source, len: u64) {
         if len == 0 {
             return;
         }
         let base = self.flows.hot(slot).half[side as usize].rcv_nxt;
         if self.flows.hot(slot).wanted.any(Wanted::buffer(side)) {
-            self.push(slot, side, base, source, len);
+            self.push(slot, side, base, source, len as u32);
             if source == Source::Missing
                 && let Some(group) = self.pending.find(slot, side)
             {

@@ -74,7 +74,7 @@ impl FlowCx<'_> {
         let (group, left) = pending.only(self.slot, side, reader)?;
         let group = pending.group(group);
         let Source::Frame(at) = group.first.source else { return None };
-        if group.first.len != group.len {
+        if u64::from(group.first.len) != group.len {
             return None;
         }
         self.burst.memory.get(at + (group.len - left) as usize..at + group.len as usize)
@@ -238,11 +238,11 @@ impl FlowCx<'_> {
             if offset < at {
                 return None;
             }
-            if offset < at + piece.len {
+            if offset < at + u64::from(piece.len) {
                 let (skip, len) = ((offset - at) as usize, piece.len as usize);
                 return self.stack.scratch.at(piece.source, len, &self.burst).map(|bytes| &bytes[skip..]);
             }
-            at += piece.len;
+            at += u64::from(piece.len);
         }
         None
     }
