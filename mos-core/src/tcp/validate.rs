@@ -2,7 +2,7 @@
 //! end or distort what the monitor sees by segments that the endpoints ignore.
 
 use crate::event::{ErrorReason, Side};
-use crate::flow::record::{FlowFlags, HalfFlags, Offers, SlowFlags};
+use crate::flow::record::{FlowFlags, Half, HalfFlags, Offers, SlowFlags};
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::SeqNum;
 
@@ -67,17 +67,19 @@ pub fn validate(flow: &mut Flow<'_>, sender: Side, segment: &Segment) -> Accepta
     if half.slow.any(SlowFlags::ACKED) && segment.end().lt(half.ack) {
         return Stale;
     }
-    if half.flags.any(HalfFlags::WINDOW) && !within_window(half.edge, segment) {
+    if half.flags.any(HalfFlags::WINDOW) && !within_window(&half, segment) {
         return Reject(ErrorReason::Window);
     }
     Accept
 }
 
 /// RFC 9293 3.10.7.4, first check, with the widest window ever advertised: an acknowledgment may have been missed. One
-/// byte at the edge of a full window passes: it probes the window, and an update may have crossed it.
-fn within_window(edge: SeqNum, segment: &Segment) -> bool {
+/// byte at the edge of a full window passes: it probes the window, and an update may have crossed it. Without data, the number that
+/// is expected passes always: it may lie beyond the window, if a segment has reached over its edge.
+fn within_window(receiver: &Half, segment: &Segment) -> bool {
+    let edge = receiver.edge;
     if segment.len == 0 {
-        return segment.seq.le(edge + 1);
+        return segment.seq.le((edge + 1).max(receiver.rcv_nxt));
     }
     segment.seq.lt(edge) || segment.seq == edge && segment.len == 1
 }
