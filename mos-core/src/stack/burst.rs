@@ -293,7 +293,7 @@ impl Stack {
                 match whole.kind {
                     PacketKind::Tcp => {
                         self.keys[WHOLE] = self.hasher.key(&whole, datagram);
-                        self.slots[WHOLE] = NO_SLOT;
+                        self.slots[WHOLE] = self.flows.probe(self.keys[WHOLE].tag);
                         self.tcp(WHOLE, burst, observer);
                     }
                     PacketKind::OtherIp => self.orphan(WHOLE, burst, observer),
