@@ -92,12 +92,12 @@ pub struct Packet {
     pub transport: u16,
     /// Innermost VLAN id, or [`NO_VLAN`].
     pub vlan: u16,
-    /// What the options say that count in a SYN only.
-    pub syn_options: SynOptions,
     /// The protocol of the IP payload, after extension headers.
     pub protocol: u8,
     /// Nothing: with it, what is the same in nearly every packet is stored in whole words.
     pub(super) filler: u8,
+    /// What the options say that count in a SYN only.
+    pub syn_options: SynOptions,
     /// Offset of the TCP payload. In what is not TCP, that of the IP payload: the same as `transport`. Never beyond the
     /// frame's end.
     pub payload: u16,
