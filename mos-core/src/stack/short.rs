@@ -11,7 +11,7 @@ use super::{FlowCx, Stack};
 use crate::config::ChecksumMode;
 use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
 use crate::flow::FlowFlags;
-use crate::flow::record::{Half, HalfFlags, Hot, SlowFlags, ends};
+use crate::flow::record::{Cold, Half, HalfFlags, Hot, SlowFlags, ends};
 use crate::packet::Burst;
 use crate::tcp::{Flow, Segment};
 use crate::wire::{Packet, SeqNum, TcpFlags};
@@ -25,6 +25,10 @@ pub(super) const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateCh
 
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
+
+/// What somebody may hear of any packet in order.
+pub(super) const HEARD: Wanted =
+    Wanted::of(Interest::at(Hook::Snd).or(Interest::at(Hook::Rcv)).or(Interest::IMMEDIATE).or(Interest::RTT));
 
 /// What of that comes at the SND hook ...
 const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
@@ -319,50 +323,32 @@ impl Stack {
         self.arm(slot);
     }
 
-    /// What comes of a segment from `side` behind the update of its receiver. `events`: what is to be raised at the RCV hook.
+    /// The rest of the way of a next segment from `side` that may change states, in a flow without extras of which that is `wanted`,
+    /// when its sender is updated. `sent`: what is raised at the SND hook. `arrive`: what it does to its receiver, and what is raised
+    /// at the RCV hook then, which is returned; `None` if it does not get there.
+    #[allow(clippy::too_many_arguments)]
     #[inline(always)]
-    pub(super) fn arrive_turned<O: Observer>(
+    pub(super) fn pass_on<O: Observer>(
         &mut self,
+        wanted: Wanted,
         slot: u32,
         side: Side,
         index: usize,
-        events: Interest,
+        sent: Interest,
+        arrive: impl FnOnce(&mut Hot, &Cold, &Packet) -> Interest,
         burst: &mut Burst<'_>,
         observer: &mut O,
-    ) {
-        let (peer, wanted) = (side.other(), self.flows.hot(slot).wanted);
-        if self.packets[index].payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+    ) -> Option<Interest> {
+        if wanted.any(HEARD) {
+            let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+            return cx.pass_on_told(wanted, side, index, sent, arrive, observer);
+        }
+        let ((hot, cold), packet) = (self.flows.parts(slot), &self.packets[index]);
+        let received = arrive(hot, cold, packet);
+        if packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other())) {
             self.bring(slot, side, index, burst);
         }
-        if wanted.any(Wanted::RTT) {
-            self.measure_short(slot, side, index);
-        }
-        let told = Wanted::at(Hook::Rcv, events);
-        if wanted.any(told.or(Wanted::IMMEDIATE)) {
-            let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
-            if wanted.any(told) {
-                observer.on_events(&mut cx, Hook::Rcv, peer, events);
-            }
-            cx.deliver_at_once(observer);
-        }
-    }
-
-    /// The SND hook of a segment whose numbers are the next ones.
-    #[inline(always)]
-    pub(super) fn send_short<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        index: usize,
-        events: Interest,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) -> Fate {
-        if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
-            return Fate::Kept;
-        }
-        self.begin_edits(slot, side, index);
-        self.send(slot, side, index, events, burst, observer)
+        Some(received)
     }
 
     /// Nothing of the packet has been edited yet.
@@ -424,6 +410,62 @@ impl Stack {
 }
 
 impl FlowCx<'_> {
+    /// The SND hook of the packet at `index` from `side`, in a flow without extras of which that is `wanted`.
+    #[inline(always)]
+    pub(super) fn raise_sent<O: Observer>(
+        &mut self,
+        wanted: Wanted,
+        side: Side,
+        index: usize,
+        events: Interest,
+        observer: &mut O,
+    ) -> Fate {
+        if !wanted.any(Wanted::at(Hook::Snd, events)) {
+            return Fate::Kept;
+        }
+        let packet = &self.stack.packets[index];
+        self.stack.edits = Edits { fresh: true, sent: (packet.seq, packet.payload_len), ..Edits::default() };
+        self.stack.dropped = false;
+        observer.on_events(self, Hook::Snd, side, events);
+        self.stack.fate(index, &self.burst)
+    }
+
+    /// The same as [`Stack::pass_on`], if somebody may hear of the packet at `index`.
+    #[inline(always)]
+    fn pass_on_told<O: Observer>(
+        &mut self,
+        wanted: Wanted,
+        side: Side,
+        index: usize,
+        sent: Interest,
+        arrive: impl FnOnce(&mut Hot, &Cold, &Packet) -> Interest,
+        observer: &mut O,
+    ) -> Option<Interest> {
+        let (slot, peer, seq) = (self.slot, side.other(), self.stack.packets[index].seq);
+        let fate = self.raise_sent(wanted, side, index, sent, observer);
+        if fate != Fate::Kept {
+            self.stack.take_edited(fate, slot, side, index, seq, &mut self.burst, observer);
+            return None;
+        }
+        let ((hot, cold), packet) = (self.stack.flows.parts(slot), &self.stack.packets[index]);
+        let received = arrive(hot, cold, packet);
+        let wanted = hot.wanted;
+        if packet.payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+            self.stack.bring(slot, side, index, &self.burst);
+        }
+        if wanted.any(Wanted::RTT) {
+            self.stack.measure_short(slot, side, index);
+        }
+        let told = Wanted::at(Hook::Rcv, received);
+        if wanted.any(told) {
+            observer.on_events(self, Hook::Rcv, peer, received);
+        }
+        if wanted.any(told.or(Wanted::IMMEDIATE)) {
+            self.deliver_at_once(observer);
+        }
+        Some(received)
+    }
+
     /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
     #[inline(always)]
     fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
