@@ -61,15 +61,20 @@ fn is_plain_or_fin(packet: &Packet) -> bool {
 /// Whether a segment that is plain, or a FIN, is the next one, and acceptable. `flags`: those of its flow.
 #[inline(always)]
 pub(super) fn is_next(flags: FlowFlags, sender: &Half, receiver: &Half, packet: &Packet) -> bool {
+    is_in_place(sender, receiver, packet) && (!packet.has_more() || !packet.signed && is_newer(flags, receiver, packet))
+}
+
+/// The same by its numbers alone: of one that has neither timestamps nor a signature.
+#[inline(always)]
+fn is_in_place(sender: &Half, receiver: &Half, packet: &Packet) -> bool {
     let end = packet.seq + packet.payload_len;
-    packet.seq == receiver.rcv_nxt
+    // Between what it has acknowledged and what it was sent, counted back from there. First, because it needs most at once.
+    sender.rcv_nxt.offset_from(packet.ack) <= sender.rcv_nxt.offset_from(sender.ack)
+        && packet.seq == receiver.rcv_nxt
         && receiver.edge.ge(end)
         && (packet.seq.0 ^ end.0) >> SYNC_BITS == 0
         && packet.payload_len == packet.payload_captured
         && !receiver.flags.any(HalfFlags::HOLE | HalfFlags::BUFFERED)
-        && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
-        // Hardly any segment has either: asked for together.
-        && (!(packet.has_timestamps | packet.signed) || !packet.signed && is_newer(flags, receiver, packet))
 }
 
 /// RFC 7323 5.3: whether the time stamp of a segment is not older than those before it.
@@ -102,48 +107,102 @@ fn may_turn(flags: FlowFlags, packet: &Packet) -> bool {
     flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER && is_plain_or_fin(packet)
 }
 
+/// Whether a segment of a flow with these flags may be the SYN|ACK of its handshake.
+#[inline(always)]
+fn may_open(flags: FlowFlags, packet: &Packet) -> bool {
+    flags.mask(FlowFlags::HALF_OPEN | FlowFlags::EXTRAS) == FlowFlags::HALF_OPEN
+        && packet.tcp_flags & CONTROL == TcpFlags::SYN | TcpFlags::ACK
+}
+
 /// A next segment from `side` that leaves all states as they are. `None`: it is not the next one.
 #[inline(always)]
 fn glide(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
     let [sender, receiver] = ends(&mut hot.half, side);
-    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick))
+    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick, update_receiver))
 }
 
-/// The same if it is known to be the next one.
+/// The same for one that has neither timestamps nor a signature.
 #[inline(always)]
-fn glide_on(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Rest {
+fn glide_plainly(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
     let [sender, receiver] = ends(&mut hot.half, side);
-    update_sender(sender, packet);
+    let arrive = |receiver: &mut Half, _: &Packet, next| receiver.rcv_nxt = next;
+    is_in_place(sender, receiver, packet).then(|| glide_on(hot, side, packet, tick, arrive))
+}
+
+/// The same if it is known to be the next one. `arrive`: what it does to its receiver.
+#[inline(always)]
+fn glide_on(
+    hot: &mut Hot,
+    side: Side,
+    packet: &Packet,
+    tick: &u64,
+    arrive: impl Fn(&mut Half, &Packet, SeqNum),
+) -> Rest {
+    let [sender, receiver] = ends(&mut hot.half, side);
     hot.last_seen = *tick as u32;
     let wanted = hot.wanted;
-    if wanted.any(TOLD) {
+    // Of most flows, one look tells that nobody does either.
+    let is_followed = wanted.any(TOLD.or(Wanted::BUFFERS));
+    if is_followed && wanted.any(TOLD) {
+        update_sender(sender, packet);
         return Rest::Told;
     }
-    update_receiver(receiver, packet, packet.seq + packet.payload_len);
-    let is_read = wanted.any(Wanted::BUFFERS) && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
+    // Its number first, which is at hand.
+    arrive(receiver, packet, packet.seq + packet.payload_len);
+    update_sender(sender, packet);
+    let is_read = is_followed && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
     if is_read { Rest::Payload } else { Rest::Nothing }
 }
 
 impl Stack {
     /// Takes a packet from its key on, if it can go this way. False: something about it is different, and nothing has changed.
+    /// `READING`: payloads are likely to be read, if only for their checksums.
     #[inline(always)]
-    pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
+    pub(super) fn short<O: Observer, const READING: bool>(
+        &mut self,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
         let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
         let Some(hot) = self.flows.probed(slot, key) else { return false };
         let (flags, side) = (hot.flags, hot.sender(key));
-        if key.key.is_v6() || self.config.checksum != ChecksumMode::Trust {
+        if READING && self.config.checksum != ChecksumMode::Trust || key.key.is_v6() {
             return self.short_checked(slot, side, index, burst, observer);
         }
         let fast = flags.mask(FlowFlags::FAST | FlowFlags::EXTRAS) == FlowFlags::FAST;
         if !fast || !is_plain(packet) {
-            let turned = may_turn(flags, packet) && self.turn(flags, slot, side, index, burst, observer);
-            self.stats.flow_packets += u64::from(turned);
-            return turned;
+            let taken = if may_turn(flags, packet) {
+                self.turn(flags, slot, side, index, burst, observer)
+            } else {
+                may_open(flags, packet) && self.syn_ack(slot, side, index, burst, observer)
+            };
+            self.stats.flow_packets += u64::from(taken);
+            return taken;
         }
-        let Some(rest) = glide(hot, side, packet, &self.tick) else { return false };
+        let gliding = if packet.has_more() {
+            glide(hot, side, packet, &self.tick)
+        } else {
+            glide_plainly(hot, side, packet, &self.tick)
+        };
+        let Some(rest) = gliding else { return false };
         self.stats.flow_packets += 1;
-        self.finish(rest, slot, side, index, burst, observer);
+        match rest {
+            Rest::Nothing => {}
+            // Looked up again, not kept: the loop has the registers for what all packets need.
+            Rest::Payload => self.bring(self.slots[index], side, index, burst),
+            Rest::Told => self.tell_found(index, burst, observer),
+        }
         true
+    }
+
+    /// The rest of the way of a packet of the flow that was probed, if somebody may hear of it. Not inlined, and it finds out slot and
+    /// side by itself: the loop has the registers for packets that nobody hears of.
+    #[inline(never)]
+    fn tell_found<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let slot = self.slots[index];
+        let side = self.flows.hot(slot).sender(&self.keys[index]);
+        self.finish(Rest::Told, slot, side, index, burst, observer);
     }
 
     /// The same for a packet from `side` whose addresses or checksums are to be looked at: that takes longer than all the rest.
@@ -172,7 +231,7 @@ impl Stack {
         let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
         let flags = hot.flags;
         if is_plain(packet) && flags.any(FlowFlags::FAST) {
-            let rest = glide_on(hot, side, packet, &self.tick);
+            let rest = glide_on(hot, side, packet, &self.tick, update_receiver);
             self.finish(rest, slot, side, index, burst, observer);
         } else if !self.turn(flags, slot, side, index, burst, observer) {
             self.long(slot, side, index, burst, observer);

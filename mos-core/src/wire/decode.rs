@@ -119,7 +119,7 @@ fn usual_tcp(
     packet.transport = transport as u16;
     packet.vlan = NO_VLAN;
     packet.syn_options = SynOptions::NONE;
-    packet.filler = 0;
+    packet.more = false;
     (packet.ts_val, packet.ts_ecr) = (0, 0);
     packet.payload = payload as u16;
     packet.payload_len = payload_len as u32;

@@ -150,7 +150,7 @@ impl SynOptions {
 pub(super) fn read_relevant(packet: &mut Packet, options: &[u8]) {
     match options {
         &[NOP, NOP, TIMESTAMPS, 10, ref data @ ..] if data.len() == 8 => {
-            packet.has_timestamps = true;
+            (packet.has_timestamps, packet.more) = (true, true);
             (packet.ts_val, packet.ts_ecr) = data.first_chunk().map(two_words).unwrap_or_default();
         }
         _ => read_anywhere(packet, options),
@@ -168,6 +168,7 @@ fn read_anywhere(packet: &mut Packet, options: &[u8]) {
         let Some(behind) = read_one(packet, rest) else { break };
         rest = behind;
     }
+    packet.more = packet.has_timestamps || packet.signed;
 }
 
 /// Reads an option as senders lay out nearly all in a SYN: it fills whole words, if need be with what means nothing. What is left
