@@ -121,6 +121,7 @@ impl<At> Conn<'_, '_, At> {
 /// What a side has received.
 impl<At> Conn<'_, '_, At> {
     /// What this monitor has not taken of the bytes that `side` received, run by run, without copying.
+    #[inline]
     #[must_use]
     pub fn chunks_of(&self, side: Side) -> Chunks<'_> {
         self.cx.chunks(side, self.member().index)
@@ -458,6 +459,7 @@ impl<'b> Conn<'_, 'b, AtSnd> {
 
 impl Conn<'_, '_, AtData> {
     /// What is new, run by run, without copying; and what this monitor left last time.
+    #[inline]
     #[must_use]
     pub fn chunks(&self) -> Chunks<'_> {
         self.cx.chunks(self.control.told.side, self.member().index)

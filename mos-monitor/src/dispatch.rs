@@ -4,7 +4,7 @@ use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest,
 use mos_core::stack::{CoreCx, FlowCx, PacketCx, PacketView};
 use mos_core::time::Timestamp;
 
-use crate::calls::{Called, Occasion, Told};
+use crate::calls::{Call, Called, Occasion, Told};
 use crate::context::CoreTimerCx;
 use crate::control::Control;
 use crate::monitor::StreamMonitor;
@@ -31,9 +31,13 @@ struct Rest {
 }
 
 impl Monitors {
-    /// What the flow is told is not what its monitors want any more: one was closed.
+    /// The flow's line may say what its monitors wanted once, before one of them was closed. Returns whether that was so.
     #[cold]
-    fn set_again(&mut self, cx: &mut FlowCx<'_>) {
+    #[inline(never)]
+    fn look_again(&mut self, cx: &mut FlowCx<'_>) -> bool {
+        if self.sets.get(cx.table()).is_some_and(|set| set.wanted == cx.wanted()) {
+            return false;
+        }
         let number = cx.table();
         let attachment = self.sets.attachment(number);
         let flow = cx.flow();
@@ -41,9 +45,11 @@ impl Monitors {
         if attachment == Attachment::BYPASS {
             self.sets.release(number);
         }
+        true
     }
 
-    /// Tells each monitor of the flow what it wants to hear of `events`, if it is one of those whom they concern.
+    /// Tells each monitor of the flow what it wants to hear of `events`, if it is one of those whom they concern. Returns whether
+    /// one of them has asked for something.
     #[inline(always)]
     fn tell(
         &mut self,
@@ -52,41 +58,32 @@ impl Monitors {
         side: Side,
         events: Interest,
         concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
-    ) {
+    ) -> bool {
         let Self { sets, streams, control, .. } = self;
-        let set = match sets.get(cx.table()) {
-            Some(set) if set.wanted == cx.wanted() => set,
-            _ => {
-                self.set_again(cx);
-                return self.tell_on(None, cx, occasion, side, events, concerns);
-            }
-        };
+        let Some(set) = sets.get(cx.table()) else { return self.look_again(cx) };
         let mut calls = set.calls.of(occasion, side).iter();
-        while let Some(call) = calls.next() {
-            if !call.pair.any(events) || !concerns(cx, set, call.told.member) {
-                continue;
-            }
-            let Some(open) = &mut streams[usize::from(call.told.member.index)] else { continue };
+        let concerned = |call: &&Call| call.pair.any(events) && concerns(cx, set, call.told.member);
+        let Some(mut call) = calls.find(concerned) else { return self.look_again(cx) };
+        loop {
+            let Some(open) = &mut streams[usize::from(call.told.member.index)] else { return false };
             control.told = call.told;
             let to = match &call.called {
                 &Called::Handler(handler) => {
                     let slot = cx.slot();
                     let called = control.catch(|control| open.monitor.call(handler as usize, slot, cx, control));
-                    if called.is_some() && control.is_idle() {
-                        continue;
-                    }
                     called.map(|()| Place::new(1, false))
                 }
-                Called::Nodes(nodes) => {
-                    let to = control.catch(|control| open.monitor.tell(cx, control, nodes, 0));
-                    if to.is_some() && control.is_idle() {
-                        continue;
-                    }
-                    to
-                }
+                Called::Nodes(nodes) => control.catch(|control| open.monitor.tell(cx, control, nodes, 0)),
             };
-            let behind = calls.len();
-            return self.tell_on(Some((behind, to)), cx, occasion, side, events, concerns);
+            if to.is_none() || !control.is_idle() {
+                let from = (calls.len(), to);
+                self.tell_on(from, cx, occasion, side, events, concerns);
+                return true;
+            }
+            let Some(next) = calls.find(|call| call.pair.any(events) && concerns(cx, set, call.told.member)) else {
+                return false;
+            };
+            call = next;
         }
     }
 
@@ -96,16 +93,16 @@ impl Monitors {
     #[inline(never)]
     fn tell_on(
         &mut self,
-        from: Option<(usize, Option<Place>)>,
+        from: (usize, Option<Place>),
         cx: &mut FlowCx<'_>,
         occasion: Occasion,
         side: Side,
         events: Interest,
         concerns: impl Fn(&FlowCx<'_>, &Set, Member) -> bool,
     ) {
-        let mut last = from.map(|_| self.control.told.member);
-        let mut asked = from.and_then(|(behind, to)| {
-            let set = self.sets.get(cx.table())?;
+        let (behind, to) = from;
+        let mut last = Some(self.control.told.member);
+        let mut asked = self.sets.get(cx.table()).and_then(|set| {
             let calls = set.calls.of(occasion, side);
             let (told, behind) = calls.split_at(calls.len() - behind);
             let call = told.last()?;
@@ -175,6 +172,14 @@ impl Monitors {
             self.apply(&mut cx.attachments());
         }
         true
+    }
+
+    /// The same for any number of monitors.
+    #[inline(never)]
+    fn tell_readers(&mut self, cx: &mut FlowCx<'_>, side: Side) {
+        // If those who have read are gone, their buffers go, too.
+        self.look_again(cx);
+        self.tell(cx, Occasion::Data, side, NEW_DATA, |_, _, _| true);
     }
 
     /// Tells one monitor of a flow something else than an event of a table; then does what it asks for.
@@ -406,9 +411,9 @@ impl Observer for Monitors {
     }
 
     #[inline(always)]
-    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) {
+    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) -> bool {
         let occasion = if hook == Hook::Snd { Occasion::Snd } else { Occasion::Rcv };
-        self.tell(cx, occasion, side, events, |_, _, _| true);
+        self.tell(cx, occasion, side, events, |_, _, _| true)
     }
 
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16) {
@@ -423,7 +428,7 @@ impl Observer for Monitors {
     fn on_new_data(&mut self, cx: &mut FlowCx<'_>, side: Side, immediate: bool) {
         if !immediate {
             if !self.tell_reader(cx, side) {
-                self.tell(cx, Occasion::Data, side, NEW_DATA, |_, _, _| true);
+                self.tell_readers(cx, side);
             }
             return;
         }

@@ -82,7 +82,9 @@ impl Observer for Nobody {
     }
     fn on_attach(&mut self, _: &mut FlowCx<'_>) {}
     fn on_orphan(&mut self, _: &mut PacketCx<'_>) {}
-    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) {}
+    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) -> bool {
+        false
+    }
     fn on_error(&mut self, _: &mut FlowCx<'_>, _: Side, _: ErrorReason, _: u16) {}
     fn on_new_data(&mut self, _: &mut FlowCx<'_>, _: Side, _: bool) {}
     fn on_end(&mut self, _: &mut FlowCx<'_>, _: EndReason) {}
@@ -141,6 +143,11 @@ fn handlers(count: usize) -> Counting {
         monitor = monitor.on_rcv(event, |cx| *cx.flow += 1);
     }
     monitor
+}
+
+/// The same at SND.
+fn at_snd(monitor: Counting) -> Counting {
+    monitor.on_snd(Event::PktIn, |cx| *cx.flow += 1)
 }
 
 /// Events below one parent, none of which happens: so many filters are asked for each packet.
@@ -236,21 +243,32 @@ fn compare(title: &str, rounds: Vec<(&str, Round)>) {
     }
 }
 
+/// Prints what a packet costs with so many handlers, and each of these above a packet of which nobody hears.
+fn dispatches(rounds: Vec<(&str, u32, Round)>) {
+    let mut all = vec![with_monitors(vec![uninterested()])];
+    let (names, counts): (Vec<_>, Vec<_>) = rounds.iter().map(|(name, count, _)| (*name, *count)).unzip();
+    all.extend(rounds.into_iter().map(|(.., round)| round));
+    let medians = medians(&mut all);
+    println!("a packet with handlers\n  {:32} {:8.1} ns", "none", medians[0]);
+    for ((name, count), median) in names.iter().zip(counts).zip(&medians[1..]) {
+        let each = (median - medians[0]) / f64::from(count);
+        println!("  {name:32} {median:8.1} ns  {each:.1} ns each");
+    }
+}
+
 fn ratios() {
     compare(
         "a packet that nobody is interested in",
         vec![("no monitors", without_monitors()), ("a monitor of other events", with_monitors(vec![uninterested()]))],
     );
-    compare(
-        "a packet with handlers",
-        vec![
-            ("none", with_monitors(vec![uninterested()])),
-            ("1", with_monitors(vec![handlers(1)])),
-            ("4", with_monitors(vec![handlers(4)])),
-            ("16", with_monitors(vec![handlers(16)])),
-            ("1 of each of two monitors", with_monitors(vec![handlers(1), handlers(1)])),
-        ],
-    );
+    dispatches(vec![
+        ("1", 1, with_monitors(vec![handlers(1)])),
+        ("4", 4, with_monitors(vec![handlers(4)])),
+        ("16", 16, with_monitors(vec![handlers(16)])),
+        ("1 of each of two monitors", 2, with_monitors(vec![handlers(1), handlers(1)])),
+        ("1 at the SND hook", 1, with_monitors(vec![at_snd(monitor())])),
+        ("1 at each hook", 2, with_monitors(vec![at_snd(handlers(1))])),
+    ]);
     compare(
         "a packet with user-defined events, one parent and its leaves",
         vec![

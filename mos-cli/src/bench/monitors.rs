@@ -48,7 +48,38 @@ pub(super) fn raw() -> RawMonitor<Count> {
 /// All bytes, as words of 64 bits added up: several at a time, as fast as memory brings them.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    words.iter().fold(u64::from_ne_bytes(last), |sum, word| sum.wrapping_add(u64::from_ne_bytes(*word)))
+    words.iter().fold(last_word(rest), |sum, word| sum.wrapping_add(u64::from_le_bytes(*word)))
+}
+
+/// Less than eight bytes, as the lower ones of a word: with one branch on how many there are, not with a loop.
+fn last_word(bytes: &[u8]) -> u64 {
+    match (bytes, bytes.first_chunk(), bytes.last_chunk()) {
+        (_, Some(first), Some(last)) => {
+            let last = u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
+            u64::from(u32::from_le_bytes(*first)) | last
+        }
+        ([first, .., last], ..) => {
+            let middle = bytes.len() / 2;
+            u64::from(*first) | u64::from(bytes[middle]) << (8 * middle) | u64::from(*last) << (8 * (bytes.len() - 1))
+        }
+        ([only], ..) => u64::from(*only),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sum;
+
+    #[test]
+    fn adds_up_all_bytes() {
+        let bytes: Vec<u8> = (1..=40).collect();
+        for len in 0..bytes.len() {
+            let mut words = bytes[..len].to_vec();
+            words.resize(len.next_multiple_of(8), 0);
+            let sum_of_words =
+                words.as_chunks().0.iter().fold(0, |sum: u64, word| sum.wrapping_add(u64::from_le_bytes(*word)));
+            assert_eq!(sum(&bytes[..len]), sum_of_words, "{len} bytes");
+        }
+    }
 }

@@ -70,8 +70,9 @@ pub trait Observer {
     /// whole is there, or TCP with wrong checksums.
     fn on_unseen(&mut self, _cx: &mut PacketCx<'_>) {}
 
-    /// Events of a flow, all at `hook`. Somebody wants at least one of them, as far as [`Wanted`](super::Wanted) can tell.
-    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest);
+    /// Events of a flow, all at `hook`. Somebody wants at least one of them, as far as [`Wanted`](super::Wanted) can tell. Returns
+    /// whether what is wanted of the flow may be different now.
+    fn on_events(&mut self, cx: &mut FlowCx<'_>, hook: Hook, side: Side, events: Interest) -> bool;
 
     /// ERROR for `side`; for those among its readers whose bit is set in `readers`, and for all who read nothing.
     fn on_error(&mut self, cx: &mut FlowCx<'_>, side: Side, reason: ErrorReason, readers: u16);

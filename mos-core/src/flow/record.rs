@@ -262,6 +262,22 @@ pub struct Extras {
     pub cuts: [Option<u64>; 2],
 }
 
+impl Extras {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.server_key.is_none()
+            && self.other_syn_acks.is_empty()
+            && self.reuse.is_none()
+            && self.ahead.is_none()
+            && self.suspects.is_empty()
+            && self.translated.is_none()
+            && self.remaps.is_none()
+            && self.refused == [None; 2]
+            && self.cuts == [None; 2]
+    }
+}
+
 /// What lies beyond the window of one side, by the word of both.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead {

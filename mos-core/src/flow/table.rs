@@ -395,6 +395,12 @@ impl FlowTable {
         self.extras.entry(slot).or_default()
     }
 
+    /// The rare part goes: there is nothing in it.
+    pub fn drop_extras(&mut self, slot: u32) {
+        self.hot[slot as usize].flags.clear(FlowFlags::EXTRAS);
+        self.extras.remove(&slot);
+    }
+
     /// Address and port of one side, as the first packet had them before any callback.
     #[must_use]
     pub fn endpoint(&self, slot: u32, side: Side) -> SocketAddr {

@@ -4,6 +4,7 @@
 //! table by tag; confirm and process. Merging the first two costs most of what the prefetches win.
 
 use core::mem;
+use core::ops::Range;
 
 use super::{CoreCx, PacketCx, Stack, WHOLE};
 use crate::config::ChecksumMode;
@@ -113,8 +114,10 @@ impl Stack {
         if let (Some(meta), Some(packet)) = (burst.frames.get(index), self.packets.get(index))
             && packet.kind == PacketKind::Tcp
         {
-            for at in packet.payload_range().step_by(CACHE_LINE) {
+            let Range { start: mut at, end } = packet.payload_range();
+            while at < end {
                 prefetch(burst.memory, meta.start + at);
+                at += CACHE_LINE;
             }
         }
     }

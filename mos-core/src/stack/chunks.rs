@@ -16,6 +16,39 @@ pub enum Chunk<'a> {
 /// Unread stream, run by run. Made by [`FlowCx::chunks`](super::FlowCx::chunks).
 #[derive(Debug)]
 pub struct Chunks<'a> {
+    /// One run in a frame: most often that is all there is.
+    only: Option<&'a [u8]>,
+    runs: Option<Runs<'a>>,
+}
+
+impl<'a> Chunks<'a> {
+    /// One run of bytes, which may be empty.
+    #[inline]
+    pub(super) fn one(bytes: &'a [u8]) -> Self {
+        Self { only: Some(bytes).filter(|bytes| !bytes.is_empty()), runs: None }
+    }
+
+    /// Any number of runs.
+    pub(super) fn several(runs: Runs<'a>) -> Self {
+        Self { only: None, runs: Some(runs) }
+    }
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = Chunk<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        match self.only.take() {
+            Some(bytes) => Some(Chunk::Data(bytes)),
+            None => self.runs.as_mut().and_then(Runs::next),
+        }
+    }
+}
+
+/// Unread stream, run by run, wherever it lies.
+#[derive(Debug)]
+pub(super) struct Runs<'a> {
     pub(super) stack: &'a Stack,
     pub(super) memory: &'a [u8],
     pub(super) backlog: Option<&'a Backlog>,
@@ -27,7 +60,7 @@ pub struct Chunks<'a> {
     pub(super) slices: Option<Slices<'a>>,
 }
 
-impl<'a> Chunks<'a> {
+impl<'a> Runs<'a> {
     fn missing(&mut self, len: u64) -> Option<Chunk<'a>> {
         self.position += len;
         Some(Chunk::Missing(len))
@@ -41,12 +74,8 @@ impl<'a> Chunks<'a> {
     fn pool(&self) -> &'a SegmentPool {
         &self.stack.pool
     }
-}
 
-impl<'a> Iterator for Chunks<'a> {
-    type Item = Chunk<'a>;
-
-    #[inline]
+    #[inline(never)]
     fn next(&mut self) -> Option<Chunk<'a>> {
         loop {
             if let Some(slice) = self.slices.as_mut().and_then(Iterator::next) {

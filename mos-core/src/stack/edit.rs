@@ -17,8 +17,19 @@ pub(super) struct Edits {
     pub(super) in_step: bool,
     /// Nothing of the segment has passed here before.
     pub(super) fresh: bool,
+    /// What this says of the packet is noted only when it is to be changed: the short ways leave that out.
+    pub(super) later: bool,
     /// The packet as its sender has sent it: the number of its first byte, and its payload's length.
     pub(super) sent: (SeqNum, u32),
+}
+
+impl Edits {
+    /// Of a packet that is as its sender has sent it, and of which nothing was edited yet: what it is, is noted when that is
+    /// asked for.
+    #[inline(always)]
+    pub(super) fn begin(&mut self) {
+        (self.edited, self.in_step, self.fresh, self.later) = (false, false, false, true);
+    }
 }
 
 /// Why a packet was not changed.
@@ -49,6 +60,18 @@ pub enum AlterError {
 }
 
 impl FlowCx<'_> {
+    /// The packet's place in its burst, if it is in a frame of its own and can be changed. What it was is noted.
+    fn begin_edit(&mut self) -> Result<(usize, FrameMeta), AlterError> {
+        let (index, meta) = self.own_frame()?;
+        if self.stack.edits.later {
+            let packet = &self.stack.packets[index];
+            let sent = (packet.seq, packet.payload_len);
+            let fresh = self.stack.is_fresh(self.slot, self.stack.sender, sent, sent.0);
+            self.stack.edits = Edits { fresh, sent, ..Edits::default() };
+        }
+        Ok((index, meta))
+    }
+
     /// The packet's place in its burst, if it is in a frame of its own.
     fn own_frame(&self) -> Result<(usize, FrameMeta), AlterError> {
         match self.index {
@@ -62,7 +85,7 @@ impl FlowCx<'_> {
     /// effect on the flow. `None` without a packet, or for a datagram made whole from fragments.
     #[must_use]
     pub fn frame_mut(&mut self) -> Option<&mut [u8]> {
-        let (index, _) = self.own_frame().ok()?;
+        let (index, _) = self.begin_edit().ok()?;
         self.stack.edits.edited = true;
         Some(self.stack.scratch.frame_mut(index, &mut self.burst))
     }
@@ -79,7 +102,7 @@ impl FlowCx<'_> {
         bytes: &[u8],
         checksums: Checksums,
     ) -> Result<(), AlterError> {
-        let (index, meta) = self.own_frame()?;
+        let (index, meta) = self.begin_edit()?;
         let packet = self.stack.packets[index];
         let frame = self.stack.scratch.frame_mut(index, &mut self.burst);
         edit::overwrite(frame, &packet, layer, offset, bytes, checksums)?;
@@ -116,7 +139,7 @@ impl FlowCx<'_> {
     ///
     /// See [`AlterError`]; nothing has changed then.
     pub fn rewrite(&mut self, rewrite: &Rewrite) -> Result<(), AlterError> {
-        let (index, meta) = self.own_frame()?;
+        let (index, meta) = self.begin_edit()?;
         let packet = self.stack.packets[index];
         rewrite.apply(self.stack.scratch.frame_mut(index, &mut self.burst), &packet)?;
         self.read_again(index, meta);
@@ -143,7 +166,7 @@ impl FlowCx<'_> {
         if removed == inserted.len() {
             return self.overwrite(layer, offset, inserted, checksums);
         }
-        let (index, meta) = self.own_frame()?;
+        let (index, meta) = self.begin_edit()?;
         let packet = self.stack.packets[index];
         let shifts = in_step && layer == Layer::Payload;
         if shifts && (self.stack.edits.sent.1 == 0 || packet.tcp_flags & (TcpFlags::SYN | TcpFlags::RST) != 0) {

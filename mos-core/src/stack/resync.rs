@@ -3,6 +3,9 @@
 //! Either alone may be forged by anybody, and is refused. When both sides agree, twice, and nothing of what was expected
 //! has come in between, then the connection is where they say it is, and the monitor goes there.
 
+#[cfg(test)]
+mod tests;
+
 use super::Stack;
 use crate::event::Side;
 use crate::flow::record::{Ahead, HalfFlags};
@@ -47,6 +50,24 @@ impl Stack {
     pub(super) fn is_near(&self, slot: u32, side: Side, seq: SeqNum) -> bool {
         let expected = self.flows.hot(slot).half[side as usize].rcv_nxt;
         (0..=WIDEST_WINDOW as i32).contains(&seq.distance(expected))
+    }
+
+    /// Forgets what the flow has overtaken of what is kept besides its records. True if nothing is left: then it can go the short
+    /// ways again.
+    pub(super) fn forget_extras(&mut self, slot: u32) -> bool {
+        self.forget_suspects(slot);
+        let expected = self.flows.hot(slot).half.map(|half| half.rcv_nxt);
+        let Some(extras) = self.flows.extras_if_any(slot) else { return true };
+        extras.ahead.take_if(|ahead| ahead.expected != expected[ahead.side as usize]);
+        for side in Side::BOTH {
+            // Whatever is new lies behind what its receiver expects.
+            extras.refused[side as usize].take_if(|end| end.le(expected[side.other() as usize]));
+        }
+        let empty = extras.is_empty();
+        if empty {
+            self.flows.drop_extras(slot);
+        }
+        empty
     }
 
     /// What is known so far, unless the flow has gone on as expected since.

@@ -82,7 +82,7 @@ impl Stack {
     #[inline(never)]
     fn special<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let extras = self.flows.hot(slot).flags.any(FlowFlags::EXTRAS);
-        if extras && !self.arrive(slot, side, index, burst) {
+        if extras && !self.forget_extras(slot) && !self.arrive(slot, side, index, burst) {
             return;
         }
         if self.is_bypassed(slot) {

@@ -4,7 +4,6 @@
 //! acceptable because it is the very next one, nothing it brings was there before, and it acknowledges nothing that was not
 //! seen. [`Flow::settle`] says by [`FlowFlags::FAST`] and [`FlowFlags::IN_ORDER`] whether a flow is like that.
 
-use super::edit::Edits;
 use super::pending::Source;
 use super::segment::{CONTROL, Fate, RCV_PKT_IN, SND_PKT_IN};
 use super::{FlowCx, Stack};
@@ -33,7 +32,10 @@ pub(super) const HEARD: Wanted =
 /// What of that comes at the SND hook ...
 const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
 
-/// ... and after it.
+/// ... at the RCV hook ...
+const AT_RCV: Wanted = Wanted::of(RCV_PKT_IN);
+
+/// ... and after the SND hook.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
 
 /// What is left to do for a segment whose numbers have been noted.
@@ -42,7 +44,9 @@ enum Rest {
     Nothing,
     /// Its payload is for readers.
     Payload,
-    /// Somebody may hear of it; only what it says about its sender has been noted.
+    /// Somebody may hear of it at the SND hook; only what it says about its sender has been noted.
+    Sent,
+    /// Somebody may hear of it later; only what it says about its sender has been noted.
     Told,
 }
 
@@ -145,7 +149,7 @@ fn glide_on(
     let is_followed = wanted.any(TOLD.or(Wanted::BUFFERS));
     if is_followed && wanted.any(TOLD) {
         update_sender(sender, packet);
-        return Rest::Told;
+        return if wanted.any(AT_SND) { Rest::Sent } else { Rest::Told };
     }
     // Its number first, which is at hand.
     arrive(receiver, packet, packet.seq + packet.payload_len);
@@ -191,7 +195,7 @@ impl Stack {
             Rest::Nothing => {}
             // Looked up again, not kept: the loop has the registers for what all packets need.
             Rest::Payload => self.bring(self.slots[index], side, index, burst),
-            Rest::Told => self.tell_found(index, burst, observer),
+            Rest::Sent | Rest::Told => self.tell_found(rest, index, burst, observer),
         }
         true
     }
@@ -199,10 +203,10 @@ impl Stack {
     /// The rest of the way of a packet of the flow that was probed, if somebody may hear of it. Not inlined, and it finds out slot and
     /// side by itself: the loop has the registers for packets that nobody hears of.
     #[inline(never)]
-    fn tell_found<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+    fn tell_found<O: Observer>(&mut self, rest: Rest, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let slot = self.slots[index];
         let side = self.flows.hot(slot).sender(&self.keys[index]);
-        self.finish(Rest::Told, slot, side, index, burst, observer);
+        self.finish(rest, slot, side, index, burst, observer);
     }
 
     /// The same for a packet from `side` whose addresses or checksums are to be looked at: that takes longer than all the rest.
@@ -289,7 +293,7 @@ impl Stack {
         match rest {
             Rest::Nothing => {}
             Rest::Payload => self.bring(slot, side, index, burst),
-            Rest::Told if self.flows.hot(slot).wanted.any(AT_SND) => self.tell(slot, side, index, burst, observer),
+            Rest::Sent => self.tell(slot, side, index, burst, observer),
             Rest::Told => {
                 self.arrive_told(slot, side, index, burst);
                 self.hear(slot, side.other(), index, burst, observer);
@@ -301,7 +305,7 @@ impl Stack {
     #[inline(never)]
     fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         self.sender = side;
-        self.begin_edits(slot, side, index);
+        self.edits.begin();
         self.dropped = false;
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
         observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
@@ -410,14 +414,6 @@ impl Stack {
         Some(received)
     }
 
-    /// Nothing of the packet has been edited yet.
-    #[inline(always)]
-    fn begin_edits(&mut self, slot: u32, side: Side, index: usize) {
-        let packet = &self.packets[index];
-        let sent = (packet.seq, packet.payload_len);
-        self.edits = Edits { fresh: self.is_fresh(slot, side, sent, sent.0), sent, ..Edits::default() };
-    }
-
     /// The payload of a segment from `side`, for the readers of its peer.
     #[inline(always)]
     fn bring(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
@@ -482,8 +478,7 @@ impl FlowCx<'_> {
         if !wanted.any(Wanted::at(Hook::Snd, events)) {
             return Fate::Kept;
         }
-        let packet = &self.stack.packets[index];
-        self.stack.edits = Edits { fresh: true, sent: (packet.seq, packet.payload_len), ..Edits::default() };
+        self.stack.edits.begin();
         self.stack.dropped = false;
         observer.on_events(self, Hook::Snd, side, events);
         self.stack.fate(index, &self.burst)
@@ -515,11 +510,9 @@ impl FlowCx<'_> {
         if wanted.any(Wanted::RTT) {
             self.stack.measure_short(slot, side, index);
         }
-        let told = Wanted::at(Hook::Rcv, received);
-        if wanted.any(told) {
-            observer.on_events(self, Hook::Rcv, peer, received);
-        }
-        if wanted.any(told.or(Wanted::IMMEDIATE)) {
+        let told = wanted.any(Wanted::at(Hook::Rcv, received));
+        let changed = told && observer.on_events(self, Hook::Rcv, peer, received);
+        if changed || wanted.any(Wanted::IMMEDIATE) {
             self.deliver_at_once(observer);
         }
         Some(received)
@@ -528,7 +521,10 @@ impl FlowCx<'_> {
     /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
     #[inline(always)]
     fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
-        self.raise(Hook::Rcv, side, RCV_PKT_IN, observer);
-        self.deliver_at_once(observer);
+        let wanted = self.wanted();
+        let changed = wanted.any(AT_RCV) && observer.on_events(self, Hook::Rcv, side, RCV_PKT_IN);
+        if changed || wanted.any(Wanted::IMMEDIATE) {
+            self.deliver_at_once(observer);
+        }
     }
 }

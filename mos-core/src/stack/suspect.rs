@@ -38,18 +38,7 @@ impl Stack {
         if !reads || segment.len == 0 || !doubtful {
             return;
         }
-        if half.flags.any(HalfFlags::SYNCED)
-            && self.flows.extras(slot).is_some_and(|extras| !extras.suspects.is_empty())
-        {
-            // What has come in another segment since is no use any more.
-            let mut freed = 0;
-            self.flows.extras_mut(slot).suspects.retain(|suspect| {
-                let useful = suspect.side != side || suspect.end().gt(half.rcv_nxt);
-                freed += if useful { 0 } else { suspect.bytes.len() };
-                useful
-            });
-            self.suspect_bytes -= freed;
-        }
+        self.forget_suspects(slot);
         let bytes = self.packets[index].payload(self.frame(index, burst));
         let held = self.flows.extras(slot).map_or(0, |extras| extras.suspects.len());
         if bytes.is_empty() || held >= MAX_PER_FLOW || self.suspect_bytes + bytes.len() > MAX_BYTES {
@@ -61,6 +50,20 @@ impl Stack {
         // It may be acknowledged already. The next acknowledgment gives up what is missing before it, on the long way.
         self.admit_suspects(slot, side);
         self.flows.hot_mut(slot).flags.clear(FlowFlags::FAST | FlowFlags::IN_ORDER);
+    }
+
+    /// What has come in another segment since is no use any more.
+    pub(super) fn forget_suspects(&mut self, slot: u32) {
+        let halves = self.flows.hot(slot).half;
+        let Some(extras) = self.flows.extras_if_any(slot) else { return };
+        let mut freed = 0;
+        extras.suspects.retain(|suspect| {
+            let half = &halves[suspect.side as usize];
+            let useful = !half.flags.any(HalfFlags::SYNCED) || suspect.end().gt(half.rcv_nxt);
+            freed += if useful { 0 } else { suspect.bytes.len() };
+            useful
+        });
+        self.suspect_bytes -= freed;
     }
 
     /// What `side` has acknowledged of the suspects was sent: it counts for how far the stream is known to reach.

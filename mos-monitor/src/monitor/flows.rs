@@ -29,15 +29,9 @@ impl<F: Default> Flows<F> {
         let state = F::default();
         if Self::ARE_EQUAL {
             self.any = Some(state);
-            if slot / 64 >= self.there.len() {
-                self.there.resize(slot / 64 + 1, 0);
-            }
-            self.there[slot / 64] |= 1 << (slot % 64);
+            *place(&mut self.there, slot / 64) |= 1 << (slot % 64);
         } else {
-            if slot >= self.states.len() {
-                self.states.resize_with(slot + 1, || None);
-            }
-            self.states[slot] = Some(state);
+            *place(&mut self.states, slot) = Some(state);
         }
     }
 
@@ -69,4 +63,19 @@ impl<F: Default> Flows<F> {
             self.states.iter().enumerate().filter_map(|(slot, flow)| flow.as_ref().map(|_| slot)).collect()
         }
     }
+}
+
+/// The place of that number, made if need be.
+#[inline(always)]
+fn place<T: Default>(places: &mut Vec<T>, number: usize) -> &mut T {
+    if number >= places.len() {
+        grow(places, number + 1);
+    }
+    &mut places[number]
+}
+
+#[cold]
+#[inline(never)]
+fn grow<T: Default>(places: &mut Vec<T>, len: usize) {
+    places.resize_with(len, T::default);
 }

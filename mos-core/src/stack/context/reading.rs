@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::super::Stack;
-use super::super::chunks::{Chunk, Chunks};
+use super::super::chunks::{Chunk, Chunks, Runs};
 use super::super::pending::Source;
 use super::FlowCx;
 use crate::event::Side;
@@ -57,11 +57,33 @@ impl FlowCx<'_> {
     }
 
     /// What `reader` has not taken of the bytes that `side` received, in order.
+    #[inline]
     #[must_use]
     pub fn chunks(&self, side: Side, reader: u8) -> Chunks<'_> {
         self.stack.note_reading();
+        match self.only_piece(side, reader) {
+            Some(bytes) => Chunks::one(bytes),
+            None => Chunks::several(self.runs(side, reader)),
+        }
+    }
+
+    /// What `reader` has not taken, if that is one piece in a frame of this burst: the usual case.
+    #[inline]
+    fn only_piece(&self, side: Side, reader: u8) -> Option<&[u8]> {
+        let pending = &self.stack.pending;
+        let (group, left) = pending.only(self.slot, side, reader)?;
+        let group = pending.group(group);
+        let Source::Frame(at) = group.first.source else { return None };
+        if group.first.len != group.len {
+            return None;
+        }
+        self.burst.memory.get(at + (group.len - left) as usize..at + group.len as usize)
+    }
+
+    #[inline(never)]
+    fn runs(&self, side: Side, reader: u8) -> Runs<'_> {
         let (position, end, origin, group) = self.unread(side, reader);
-        Chunks {
+        Runs {
             stack: self.stack,
             memory: self.burst.memory,
             backlog: self.stack.backlog(self.slot, side),
@@ -127,7 +149,7 @@ impl FlowCx<'_> {
     /// goes on to what the burst has brought next, if the same handlers are told of that. Returns the side that has received it.
     ///
     /// Without that, the stack goes on: it asks who reads, and begins again with the next one.
-    #[inline]
+    #[inline(always)]
     pub fn go_on(&mut self) -> Option<Side> {
         let Stack { flows, pending, .. } = &mut *self.stack;
         let (slot, side) = pending.next_if_taken()?.place();
@@ -149,29 +171,12 @@ impl FlowCx<'_> {
     /// [`PeekError::Missing`] if the next bytes are missing; they count as taken then, so the next call reads on.
     #[inline]
     pub fn peek(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Result<usize, PeekError> {
-        match self.peek_piece(side, reader, out) {
-            Some(copied) => Ok(copied),
-            None => self.peek_anywhere(side, reader, out),
-        }
-    }
-
-    /// The same of one piece in a frame of this burst, if that is all there is: the usual case.
-    #[inline]
-    fn peek_piece(&mut self, side: Side, reader: u8, out: &mut [u8]) -> Option<usize> {
-        let Stack { pending, .. } = &mut *self.stack;
-        let (group, left) = pending.only(self.slot, side, reader)?;
-        let group = pending.group(group);
-        let Source::Frame(at) = group.first.source else { return None };
-        if group.first.len != group.len {
-            return None;
-        }
-        let (start, end) = (at + (group.len - left) as usize, at + group.len as usize);
-        let bytes = self.burst.memory.get(start..end)?;
+        let Some(bytes) = self.only_piece(side, reader) else { return self.peek_anywhere(side, reader, out) };
         let copied = bytes.len().min(out.len());
         out[..copied].copy_from_slice(&bytes[..copied]);
-        pending.take_only(self.slot, side, reader, copied as u64);
+        self.stack.pending.take_only(self.slot, side, reader, copied as u64);
         self.stack.note_reading();
-        Some(copied)
+        Ok(copied)
     }
 
     #[inline(never)]
