@@ -107,6 +107,14 @@ impl Interest {
         Self(self.0 & !other.0)
     }
 
+    /// The set on this condition, else nothing.
+    #[inline(always)]
+    #[must_use]
+    pub const fn when(self, condition: bool) -> Self {
+        // No branch: what depends on the set would be there twice.
+        Self(self.0 * condition as u32)
+    }
+
     /// Takes out the first pair, in the order in which the events of a hook are dispatched: its number, below [`Self::PAIRS`].
     #[inline]
     pub const fn pop_pair(&mut self) -> Option<usize> {

@@ -48,11 +48,18 @@ impl TagIndex {
     /// The first slot with this tag that `is_it`, or [`NO_SLOT`].
     #[inline]
     pub(super) fn find(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> u32 {
-        let mut is_entry = |entry: &Entry| entry.tag == tag && is_it(entry.slot);
-        let mut found = self.table.find(spread(tag), &mut is_entry);
-        if found.is_none() && self.is_growing() {
-            found = self.old.find(spread(tag), is_entry);
+        match self.table.find(spread(tag), |entry| entry.tag == tag && is_it(entry.slot)) {
+            Some(entry) => entry.slot,
+            None if self.is_growing() => self.find_old(tag, is_it),
+            None => NO_SLOT,
         }
+    }
+
+    /// The same among those that wait to be moved. Not inlined: who looks for many has the registers for the other table.
+    #[cold]
+    #[inline(never)]
+    fn find_old(&self, tag: u32, mut is_it: impl FnMut(u32) -> bool) -> u32 {
+        let found = self.old.find(spread(tag), |entry| entry.tag == tag && is_it(entry.slot));
         found.map_or(NO_SLOT, |entry| entry.slot)
     }
 
@@ -60,17 +67,23 @@ impl TagIndex {
     pub(super) fn insert(&mut self, tag: u32, slot: u32) -> bool {
         let full = self.table.len() == self.table.capacity();
         if full {
-            // What was removed may take up room still: then a table of the same size will do.
-            let room = self.table.num_buckets() / 2;
-            let capacity = if self.table.len() > room { 2 * self.table.len() } else { room };
-            let waiting =
-                mem::replace(&mut self.old, mem::replace(&mut self.table, HashTable::with_capacity(capacity)));
-            for entry in waiting {
-                self.table.insert_unique(spread(entry.tag), entry, |entry| spread(entry.tag));
-            }
+            self.enlarge();
         }
         self.table.insert_unique(spread(tag), Entry { tag, slot }, |entry| spread(entry.tag));
         full
+    }
+
+    /// Begins a larger table.
+    #[cold]
+    #[inline(never)]
+    fn enlarge(&mut self) {
+        // What was removed may take up room still: then a table of the same size will do.
+        let room = self.table.num_buckets() / 2;
+        let capacity = if self.table.len() > room { 2 * self.table.len() } else { room };
+        let waiting = mem::replace(&mut self.old, mem::replace(&mut self.table, HashTable::with_capacity(capacity)));
+        for entry in waiting {
+            self.table.insert_unique(spread(entry.tag), entry, |entry| spread(entry.tag));
+        }
     }
 
     /// Moves an entry to the larger table, if it is not there yet.
@@ -85,12 +98,20 @@ impl TagIndex {
     }
 
     /// Removes an entry, if it is there.
+    #[inline]
     pub(super) fn remove(&mut self, tag: u32, slot: u32) {
-        for table in [&mut self.table, &mut self.old] {
-            if let Ok(place) = table.find_entry(spread(tag), |entry| entry.slot == slot && entry.tag == tag) {
-                place.remove();
-                return;
-            }
+        match self.table.find_entry(spread(tag), |entry| entry.slot == slot && entry.tag == tag) {
+            Ok(place) => _ = place.remove(),
+            Err(_) => self.remove_old(tag, slot),
+        }
+    }
+
+    /// The same for one that waits to be moved.
+    #[cold]
+    #[inline(never)]
+    fn remove_old(&mut self, tag: u32, slot: u32) {
+        if let Ok(place) = self.old.find_entry(spread(tag), |entry| entry.slot == slot && entry.tag == tag) {
+            place.remove();
         }
     }
 }

@@ -73,9 +73,15 @@ impl SpillStore {
     #[inline]
     pub(super) fn give_back(&mut self, spill: u32) {
         if spill != NO_SPILL {
-            let old = core::mem::replace(&mut self.spills[spill as usize], Spill::NEW);
-            debug_assert!(old.half.iter().all(|half| half.buffer.is_none()), "a buffer is lost to its store");
-            self.free.push(spill);
+            self.take_back(spill);
         }
+    }
+
+    /// The same if there is one. Not inlined: hardly any flow has one.
+    #[inline(never)]
+    fn take_back(&mut self, spill: u32) {
+        let old = core::mem::replace(&mut self.spills[spill as usize], Spill::NEW);
+        debug_assert!(old.half.iter().all(|half| half.buffer.is_none()), "a buffer is lost to its store");
+        self.free.push(spill);
     }
 }

@@ -55,6 +55,8 @@ type EndpointV6 = ([u8; 16], u16);
 pub struct FlowTable {
     hasher: Hasher,
     index: TagIndex,
+    /// What came to the index since a burst's flows were probed: one bit for all tags of a kind.
+    arrivals: u64,
     /// While the index grows: the first slot whose entries may not have been moved.
     unmoved: usize,
     hot: Vec<Hot>,
@@ -78,6 +80,7 @@ impl FlowTable {
         Self {
             hasher,
             index: TagIndex::new(max_flows),
+            arrivals: 0,
             unmoved: 0,
             hot: Vec::with_capacity(slots),
             cold: Vec::with_capacity(slots),
@@ -125,9 +128,10 @@ impl FlowTable {
         })
     }
 
-    /// The same for several.
+    /// The same for several: from now on it is noted what they do not know of.
     #[inline(never)]
-    pub fn probe_all(&self, keys: &[PacketKey], slots: &mut [u32]) {
+    pub fn probe_all(&mut self, keys: &[PacketKey], slots: &mut [u32]) {
+        self.arrivals = 0;
         for (slot, key) in slots.iter_mut().zip(keys) {
             *slot = self.probe(key.tag);
         }
@@ -177,6 +181,16 @@ impl FlowTable {
         }
     }
 
+    /// The slot of this packet's flow, or [`NO_SLOT`], where `slot` was probed for it: that may be another one's with the same tag,
+    /// or the flow has ended or begun since then.
+    #[inline(always)]
+    #[must_use]
+    pub fn locate(&self, slot: u32, key: &PacketKey, packet: &Packet, frame: &[u8]) -> u32 {
+        // Of most packets that begin a flow, this tells that there is none.
+        let is_new = slot == NO_SLOT && self.arrivals & kind(key.tag) == 0;
+        if is_new || self.confirm(slot, key, packet, frame) { slot } else { self.find(key, packet, frame) }
+    }
+
     /// The slot of this packet's flow, or [`NO_SLOT`].
     #[must_use]
     pub fn find(&self, key: &PacketKey, packet: &Packet, frame: &[u8]) -> u32 {
@@ -220,7 +234,8 @@ impl FlowTable {
         hot.sender(key)
     }
 
-    /// A new flow whose client is the packet's sender (`client_sent`) or its receiver. The table must not be full.
+    /// A new flow whose client is the packet's sender (`client_sent`) or its receiver: its slot and its records. The table must not
+    /// be full.
     pub fn insert(
         &mut self,
         key: &PacketKey,
@@ -228,7 +243,7 @@ impl FlowTable {
         frame: &[u8],
         client_sent: bool,
         created: Timestamp,
-    ) -> u32 {
+    ) -> (u32, &mut Hot, &mut Cold) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.hot.push(Hot::NEW);
             self.cold.push(Cold::NEW);
@@ -240,19 +255,21 @@ impl FlowTable {
         if key.from_high == client_sent {
             flags.set(FlowFlags::CLIENT_IS_HIGH);
         }
-        self.hot[slot as usize] = Hot { key: key.key, flags, ..Hot::NEW };
-        let cold = &mut self.cold[slot as usize];
-        *cold = Cold { created, generation: cold.generation.wrapping_add(1), ..Cold::NEW };
         if key.key.is_v6() {
             let source = (packet.src_v6(frame), packet.src_port);
             let destination = (packet.dst_v6(frame), packet.dst_port);
             self.v6[slot as usize] = if client_sent { [source, destination] } else { [destination, source] };
         }
-        slot
+        let (hot, cold) = (&mut self.hot[slot as usize], &mut self.cold[slot as usize]);
+        *hot = Hot { key: key.key, flags, ..Hot::NEW };
+        *cold = Cold { created, generation: cold.generation.wrapping_add(1), ..Cold::NEW };
+        (slot, hot, cold)
     }
 
     /// Lets `slot` be found under `tag`.
+    #[inline(always)]
     fn enter(&mut self, tag: u32, slot: u32) {
+        self.arrivals |= kind(tag);
         if self.index.insert(tag, slot) {
             self.unmoved = 0;
         }
@@ -310,6 +327,7 @@ impl FlowTable {
     }
 
     /// Gives the slot of a removed flow to the next one.
+    #[inline]
     pub fn recycle(&mut self, slot: u32) {
         self.spills.give_back(core::mem::replace(&mut self.cold[slot as usize].spill, NO_SPILL));
         self.free.push(slot);
@@ -429,6 +447,11 @@ impl FlowTable {
         }
         result.sort_unstable_by(|a, b| b.cmp(a));
     }
+}
+
+/// The bit that stands for all tags like this one.
+fn kind(tag: u32) -> u64 {
+    1 << (tag % u64::BITS)
 }
 
 /// `duration` in ticks of 1 ms, rounded up, as far as ticks reach.

@@ -37,7 +37,8 @@ impl Stack {
         let count = burst.frames.len().min(MAX_BURST);
         self.scratch.clear();
         self.verdicts[..count].fill(Verdict::Forward);
-        let reading = self.reading.get() > 0;
+        // Checksums are of whole packets.
+        let reading = self.reading.get() > 0 || self.config.checksum != ChecksumMode::Trust;
         self.reading.set(self.reading.get().saturating_sub(1));
         // Headers are fetched one by one with all there is to do: as many at once as a burst has would wait for each other. But
         // where payloads are fetched, these would have to wait then.
@@ -55,20 +56,27 @@ impl Stack {
         &self.verdicts[..count]
     }
 
-    /// One packet after the other. `READING`: payloads are likely to be read.
+    /// One packet after the other. `READING`: payloads are likely to be read, if only for their checksums.
     #[inline(always)]
     fn process_each<O: Observer, const READING: bool>(&mut self, burst: &mut Burst<'_>, observer: &mut O) {
         let frames = &burst.frames[..burst.frames.len().min(MAX_BURST)];
-        let headers = if READING { &[] } else { burst.upcoming };
-        for (index, meta) in frames.iter().enumerate() {
-            if let Some(next) = headers.get(index) {
+        let headers = match burst.upcoming.get(..frames.len()) {
+            Some(headers) => headers,
+            // All there are, at once; one by one, what there is no harm in fetching: the loop has no end but its own to look for.
+            None => {
+                burst.upcoming.iter().for_each(|next| prefetch(burst.memory, next.start));
+                frames
+            }
+        };
+        for (index, (meta, next)) in frames.iter().zip(headers).enumerate() {
+            if !READING {
                 prefetch(burst.memory, next.start);
             }
             self.prefetch_for::<READING>(index + AHEAD, burst);
             let late = self.move_to(meta.timestamp, burst, observer);
             if late || observer.wants_packets() {
                 self.process(index, burst, observer);
-            } else if !self.short(index, burst, observer) {
+            } else if !self.short::<O, READING>(index, burst, observer) {
                 self.different(index, burst, observer);
             }
         }
@@ -79,17 +87,25 @@ impl Stack {
     #[inline(always)]
     fn prefetch_for<const READING: bool>(&self, index: usize, burst: &Burst<'_>) {
         let (slot, mut payload) = (self.slots[index], READING);
-        if let Some(hot) = self.flows.get(slot)
-            && (!hot.flags.any(FlowFlags::FAST) || hot.has_hole())
-        {
-            self.flows.prefetch_cold(slot);
-            self.timers.prefetch(slot);
-            // What comes out of order is copied, if anybody wants it.
-            payload |= hot.has_hole() && hot.wanted.any(Wanted::BUFFERS);
+        if let Some(hot) = self.flows.get(slot) {
+            if hot.has_hole() {
+                self.prefetch_rest(slot);
+                // What comes out of order is copied, if anybody wants it.
+                payload |= hot.wanted.any(Wanted::BUFFERS);
+            } else if !hot.flags.any(FlowFlags::FAST) {
+                self.prefetch_rest(slot);
+            }
         }
         if payload {
             self.prefetch_payload(index, burst);
         }
+    }
+
+    /// Fetches what packets need that do not go the shortest way.
+    #[inline(always)]
+    fn prefetch_rest(&self, slot: u32) {
+        self.flows.prefetch_cold(slot);
+        self.timers.prefetch(slot);
     }
 
     /// Fetches the payload of a packet a little ahead, if there is one. Not inlined: the loop has the registers for itself.
@@ -247,7 +263,7 @@ impl Stack {
             observer.on_packet(&mut PacketCx { stack: self, burst: burst.reborrow(), index });
         }
         // It may be another one now.
-        if self.is_late() || !self.short(index, burst, observer) {
+        if self.is_late() || !self.short::<O, true>(index, burst, observer) {
             self.different(index, burst, observer);
         }
     }
@@ -255,9 +271,17 @@ impl Stack {
     /// Whatever packet does not go the short way.
     #[inline(never)]
     fn different<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let Packet { kind, ip_version, .. } = self.packets[index];
-        match kind {
+        match self.packets[index].kind {
             PacketKind::Tcp => self.tcp(index, burst, observer),
+            kind => self.other(kind, index, burst, observer),
+        }
+    }
+
+    /// A packet of this kind, which is not TCP.
+    #[inline(never)]
+    fn other<O: Observer>(&mut self, kind: PacketKind, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        match kind {
+            PacketKind::Tcp => {}
             PacketKind::OtherIp => {
                 if let Some(tunnel) = self.packets[index].tunnel() {
                     self.stats.tunnels[tunnel.index()] += 1;
@@ -267,7 +291,7 @@ impl Stack {
             PacketKind::Fragment => self.fragment(index, burst, observer),
             PacketKind::Undecoded(reason) => {
                 self.stats.undecoded[reason.index()] += 1;
-                if ip_version != 0 {
+                if self.packets[index].ip_version != 0 {
                     self.orphan(index, burst, observer);
                 }
             }
@@ -296,7 +320,7 @@ impl Stack {
                 match whole.kind {
                     PacketKind::Tcp => {
                         self.keys[WHOLE] = self.hasher.key(&whole, datagram);
-                        self.slots[WHOLE] = NO_SLOT;
+                        self.slots[WHOLE] = self.flows.probe(self.keys[WHOLE].tag);
                         self.tcp(WHOLE, burst, observer);
                     }
                     PacketKind::OtherIp => self.orphan(WHOLE, burst, observer),

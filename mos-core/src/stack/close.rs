@@ -36,16 +36,18 @@ impl Stack {
             _ => Side::Client,
         };
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: None };
-        for side in [first, first.other()] {
+        let mut side = first;
+        for _ in Side::BOTH {
             cx.stack.flows.hot_mut(slot).half[side as usize].state = TcpState::Closed;
             cx.raise(Hook::Rcv, side, END[0], observer);
             cx.raise(Hook::Snd, side, END[1], observer);
+            side = side.other();
         }
         if !cx.stack.is_bypassed(slot) {
             observer.on_end(&mut cx, reason);
         }
         let hot = self.flows.hot(slot);
-        if hot.half.iter().any(|half| half.flags.any(HalfFlags::BUFFERED)) || hot.flags.any(FlowFlags::EXTRAS) {
+        if (hot.half[0].flags | hot.half[1].flags).any(HalfFlags::BUFFERED) || hot.flags.any(FlowFlags::EXTRAS) {
             self.drop_kept(slot);
         }
         self.flows.remove(slot);

@@ -4,63 +4,72 @@
 //! segment is the very next one, and both ends are synchronized.
 
 use super::Stack;
-use super::segment::{Fate, RCV_PKT_IN, SND_PKT_IN};
+use super::segment::{RCV_PKT_IN, SND_PKT_IN};
 use super::short::{RCV_STATE, SYNC_BITS, is_next, update_receiver, update_sender};
 use crate::event::{Event, Hook, Interest, Observer, Side};
 use crate::flow::FlowFlags;
-use crate::flow::record::{SlowFlags, ends};
+use crate::flow::record::{Cold, Hot, SlowFlags, ends};
 use crate::packet::Burst;
-use crate::tcp::{Flow, TcpState};
+use crate::tcp::TcpState;
 use crate::wire::{Packet, SeqNum, TcpFlags};
 
 const SND_STATE: Interest = Interest::of(Hook::Snd, Event::TcpStateChange);
 
-/// What a next segment that turns a state says about `side`, which sent it: what is to be raised at the SND hook. `None`: this is
-/// for the long way, and nothing has changed.
+/// Whether a packet is a FIN, among those that go this way.
 #[inline(always)]
-fn turn_sender(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> Option<Interest> {
-    let cold = &mut flow.cold.half[side as usize];
-    let [sender, receiver] = ends(&mut flow.hot.half, side);
-    let fin = packet.tcp_flags & TcpFlags::FIN != 0;
-    if sender.state.is_opening()
-        || receiver.state.is_opening()
+fn is_fin(packet: &Packet) -> bool {
+    packet.tcp_flags & TcpFlags::FIN != 0
+}
+
+/// Takes a segment from `side` as far as it says something about that side, if it is the next one. Returns the number that is
+/// expected after it; `None`: it is not the next one, or is for the long way, and nothing has changed.
+///
+/// Not inlined, nor is its counterpart: each has the registers for itself.
+#[inline(never)]
+fn turn_sender(hot: &mut Hot, cold: &mut Cold, side: Side, packet: &Packet) -> Option<SeqNum> {
+    let flags = hot.flags;
+    let [sender, receiver] = ends(&mut hot.half, side);
+    let end = packet.seq + packet.payload_len;
+    let next = end + u32::from(is_fin(packet));
+    if flags.any(FlowFlags::EXTRAS)
+        || !is_next(flags, sender, receiver, packet)
+        || (packet.seq.0 ^ next.0) >> SYNC_BITS != 0
+        || sender.state < TcpState::Established
+        || receiver.state < TcpState::Established
         || !sender.slow.any(SlowFlags::ACKED)
         || sender.slow.any(SlowFlags::FIN_SENT) && next != packet.seq
     {
         return None;
     }
-    let mut events = SND_PKT_IN;
-    if fin {
-        let end = packet.seq + packet.payload_len;
+    if is_fin(packet) {
         sender.state = sender.state.after_sending_fin(packet.ack == sender.rcv_nxt)?;
         sender.slow.set(SlowFlags::FIN_SENT);
+        let cold = &mut cold.half[side as usize];
         (cold.fin_seq, cold.data_max, cold.snd_max) = (end, end, next);
-        events = events.or(SND_STATE);
     }
     update_sender(sender, packet);
     sender.slow.clear(SlowFlags::RECEIVED_LAST);
     receiver.slow.set(SlowFlags::RECEIVED_LAST);
-    Some(events)
+    Some(next)
 }
 
 /// What it does to `side`, which received it. True if that one's state has changed.
-#[inline(always)]
-fn turn_receiver(flow: &mut Flow<'_>, side: Side, packet: &Packet, next: SeqNum) -> bool {
-    let fin_seq = flow.cold(side).fin_seq;
-    let receiver = &mut flow.hot.half[side as usize];
+#[inline(never)]
+fn turn_receiver(hot: &mut Hot, cold: &Cold, side: Side, packet: &Packet, next: SeqNum) -> bool {
+    let receiver = &mut hot.half[side as usize];
     let before = receiver.state;
     update_receiver(receiver, packet, next);
-    if receiver.slow.any(SlowFlags::FIN_SENT) && packet.ack.gt(fin_seq) {
+    if receiver.slow.any(SlowFlags::FIN_SENT) && packet.ack.gt(cold.half[side as usize].fin_seq) {
         receiver.state = receiver.state.after_ack_of_fin();
     }
-    if packet.tcp_flags & TcpFlags::FIN != 0 {
+    if is_fin(packet) {
         receiver.state = receiver.state.after_fin();
         receiver.slow.set(SlowFlags::FIN_REACHED);
-        flow.hot.flags.clear(FlowFlags::FAST);
+        hot.flags.clear(FlowFlags::FAST);
     }
     let now = receiver.state;
     if now == TcpState::Closed {
-        flow.hot.flags.clear(FlowFlags::IN_ORDER);
+        hot.flags.clear(FlowFlags::IN_ORDER);
     }
     now != before
 }
@@ -77,34 +86,22 @@ impl Stack {
         burst: &mut Burst<'_>,
         observer: &mut O,
     ) -> bool {
-        let peer = side.other();
         let packet = &self.packets[index];
-        let (seq, payload_len) = (packet.seq, packet.payload_len);
-        let fin = packet.tcp_flags & TcpFlags::FIN != 0;
-        let next = seq + payload_len + u32::from(fin);
+        let fin = is_fin(packet);
         let (hot, cold) = self.flows.parts(slot);
-        let flags = hot.flags;
-        let [sender, receiver] = ends(&mut hot.half, side);
-        if flags.any(FlowFlags::EXTRAS)
-            || !is_next(flags, sender, receiver, packet)
-            || (seq.0 ^ next.0) >> SYNC_BITS != 0
-        {
-            return false;
-        }
-        let mut flow = Flow { hot, cold };
-        let Some(sent) = turn_sender(&mut flow, side, packet, next) else { return false };
-        flow.hot.last_seen = self.tick as u32;
+        let Some(next) = turn_sender(hot, cold, side, packet) else { return false };
+        hot.last_seen = self.tick as u32;
+        let wanted = hot.wanted;
         self.sender = side;
-        let fate = self.send_short(slot, side, index, sent, burst, observer);
-        if fate != Fate::Kept {
-            self.take_edited(fate, slot, side, index, seq, burst, observer);
+        let sent = SND_PKT_IN.or(SND_STATE.when(fin));
+        let arrive = |hot: &mut Hot, cold: &Cold, packet: &Packet| {
+            RCV_PKT_IN.or(RCV_STATE.when(turn_receiver(hot, cold, side.other(), packet, next)))
+        };
+        let Some(received) = self.pass_on(wanted, slot, side, index, sent, arrive, burst, observer) else {
             return true;
-        }
-        let (hot, cold) = self.flows.parts(slot);
-        let changed = turn_receiver(&mut Flow { hot, cold }, peer, &self.packets[index], next);
-        let received = if changed { RCV_PKT_IN.or(RCV_STATE) } else { RCV_PKT_IN };
-        self.arrive_turned(slot, side, index, received, burst, observer);
-        if (fin || changed) && !self.end_if_finished(slot, false, burst, observer) {
+        };
+        // Who has just sent a FIN waits for its acknowledgment.
+        if fin || received.any(RCV_STATE) && !self.end_if_finished(slot, false, burst, observer) {
             self.arm(slot);
         }
         true

@@ -9,6 +9,10 @@ use crate::tcp::flow::WIDEST_SHIFT;
 use crate::tcp::{Flow, Segment, TcpState};
 use crate::wire::{SeqNum, TcpFlags};
 
+/// The queue of half-open flows is cleared of those that are not any more whenever its length is a multiple of this: one by one it
+/// would cost twice as much.
+const AT_A_TIME: usize = 8;
+
 /// How a flow begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beginning {
@@ -63,14 +67,11 @@ impl Stack {
         let sender = if client_sent { Side::Client } else { Side::Server };
         let (key, packet) = (&self.keys[index], &self.packets[index]);
         let frame = if key.key.is_v6() { self.scratch.frame(index, burst) } else { &[] };
-        let slot = self.flows.insert(key, packet, frame, client_sent, self.now);
+        let (slot, hot, cold) = self.flows.insert(key, packet, frame, client_sent, self.now);
         self.stats.flows += 1;
         self.rtts.reset(slot);
         self.sender = sender;
-        let signed = self.packets[index].signed;
-        let tick = self.tick as u32;
-        let (hot, cold) = self.flows.parts(slot);
-        hot.last_seen = tick;
+        hot.last_seen = self.tick as u32;
         hot.wanted = Wanted::of(attachment.interest);
         hot.table = attachment.table;
         hot.half[sender as usize].flags.set(HalfFlags::EXISTS);
@@ -79,11 +80,11 @@ impl Stack {
         } else {
             cold.half[sender as usize].wrong_checksums = 1;
         }
-        if signed {
+        if packet.signed {
             hot.flags.set(FlowFlags::SIGNED);
         }
         if !matches!(beginning, Beginning::Syn) {
-            prepare(&mut Flow { hot, cold }, beginning, sender, &Segment::new(&self.packets[index]));
+            prepare(&mut Flow { hot, cold }, beginning, sender, &Segment::new(packet));
         }
         self.push_half_open(slot);
         observer.on_attach(&mut FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) });
@@ -100,13 +101,15 @@ impl Stack {
 
     /// Remembers the flow as one that goes first when room is needed.
     fn push_half_open(&mut self, slot: u32) {
-        // Those in front that are established or gone are dropped as they are met, two for each new one; if a slow one
-        // holds up the front, all others are sifted when they are the larger part.
-        for _ in 0..2 {
-            match self.half_open.front() {
-                Some(&id) if !self.is_half_open(id) => self.half_open.pop_front(),
-                _ => break,
-            };
+        // Those in front that are established or gone are dropped as they are met, two for each new one, some at a time; if a
+        // slow one holds up the front, all others are sifted when they are the larger part.
+        if self.half_open.len().is_multiple_of(AT_A_TIME) {
+            for _ in 0..2 * AT_A_TIME {
+                match self.half_open.front() {
+                    Some(&id) if !self.is_half_open(id) => self.half_open.pop_front(),
+                    _ => break,
+                };
+            }
         }
         if self.half_open.len() > 2 * self.flows.live() + 1024 {
             let mut queue = core::mem::take(&mut self.half_open);
@@ -118,7 +121,8 @@ impl Stack {
 
     fn is_half_open(&self, id: FlowId) -> bool {
         // The line first: of most flows that tells it all.
-        self.flows.hot(id.slot).flags.any(FlowFlags::HALF_OPEN) && self.flows.slot_of(id).is_some()
+        self.flows.get(id.slot).is_some_and(|hot| hot.flags.any(FlowFlags::HALF_OPEN) && !hot.key.is_closed())
+            && self.flows.id(id.slot) == id
     }
 
     /// Makes room for one flow (D21): the oldest half-open one goes, or else the one that was idle longest.

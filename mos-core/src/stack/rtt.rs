@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use super::Stack;
 use crate::event::{Side, Wanted};
-use crate::flow::record::SlowFlags;
+use crate::flow::record::{Cold, SlowFlags};
 use crate::tcp::Segment;
 use crate::time::Timestamp;
 use crate::wire::SeqNum;
@@ -70,6 +70,35 @@ impl RttTable {
     }
 }
 
+impl Cold {
+    /// The server's SYN|ACK has come, to a SYN that was sent once.
+    #[inline(always)]
+    pub(super) fn time_syn_ack(&mut self, now: Timestamp) {
+        let passed = self.microseconds_at(now);
+        let [_, server] = &mut self.half;
+        if server.handshake_us == 0 {
+            server.handshake_us = passed.max(1);
+        }
+    }
+
+    /// The client's ACK has come, to a SYN|ACK that was sent once.
+    #[inline(always)]
+    pub(super) fn time_ack(&mut self, now: Timestamp) {
+        let passed = self.microseconds_at(now);
+        let [client, server] = &mut self.half;
+        if client.handshake_us == 0 && server.handshake_us > 0 {
+            client.handshake_us = passed.saturating_sub(server.handshake_us).max(1);
+        }
+    }
+
+    /// The flow's age, as far as a number of 32 bits holds it.
+    #[inline(always)]
+    fn microseconds_at(&self, now: Timestamp) -> u32 {
+        let passed = now.as_nanos().saturating_sub(self.created.as_nanos()) / 1000;
+        u32::try_from(passed).unwrap_or(u32::MAX)
+    }
+}
+
 impl Stack {
     /// What is known of the round-trip time to `side`.
     pub(super) fn rtt(&self, slot: u32, side: Side) -> Option<Rtt> {
@@ -82,19 +111,15 @@ impl Stack {
     /// are.
     #[inline]
     pub(super) fn time_handshake(&mut self, slot: u32, side: Side, syn: bool) {
+        let repeated = self.flows.cold(slot).has_spill() && self.flows.spill(slot, side).retransmits > 0;
         let (hot, cold) = self.flows.parts(slot);
-        let [client, server] = [cold.half[0].handshake_us, cold.half[1].handshake_us];
-        let before = match side {
-            Side::Server if syn && server == 0 => 0,
-            Side::Client if !syn && client == 0 && server > 0 => server,
-            _ => return,
-        };
-        let passed = self.now.as_nanos().saturating_sub(cold.created.as_nanos()) / 1000;
-        let sample = u32::try_from(passed).unwrap_or(u32::MAX).saturating_sub(before).max(1);
-        let midstream = hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM);
-        let repeated = cold.has_spill() && self.flows.spill(slot, side).retransmits > 0;
-        if !midstream && !repeated {
-            self.flows.cold_mut(slot).half[side as usize].handshake_us = sample;
+        if repeated || hot.half[Side::Client as usize].slow.any(SlowFlags::MIDSTREAM) {
+            return;
+        }
+        match side {
+            Side::Server if syn => cold.time_syn_ack(self.now),
+            Side::Client if !syn => cold.time_ack(self.now),
+            _ => {}
         }
     }
 

@@ -18,7 +18,8 @@ pub(super) const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST | T
 pub(super) const SND_PKT_IN: Interest = Interest::of(Hook::Snd, Event::PktIn);
 pub(super) const RCV_PKT_IN: Interest = Interest::of(Hook::Rcv, Event::PktIn);
 const RCV_REXMIT: Interest = Interest::of(Hook::Rcv, Event::Rexmit);
-const BEGINNING: [Interest; 2] = [
+/// What is raised when a flow begins: at the SND hook, and at the RCV hook.
+pub(super) const BEGINNING: [Interest; 2] = [
     Interest::of(Hook::Snd, Event::ConnStart).or(Interest::of(Hook::Snd, Event::TcpStateChange)),
     Interest::of(Hook::Rcv, Event::ConnStart).or(Interest::of(Hook::Rcv, Event::TcpStateChange)),
 ];
@@ -70,13 +71,11 @@ impl Stack {
         }
     }
 
-    /// The flow of a packet, if it is not that which was probed, either: another one has the same tag, it ended earlier in this
-    /// burst, or began in it.
+    /// The flow of a packet, if there is one.
     #[inline(always)]
     fn locate(&self, index: usize, burst: &Burst<'_>) -> u32 {
         let (slot, packet, key) = (self.slots[index], &self.packets[index], &self.keys[index]);
-        let frame = self.frame_if_v6(index, burst);
-        if self.flows.confirm(slot, key, packet, frame) { slot } else { self.flows.find(key, packet, frame) }
+        self.flows.locate(slot, key, packet, self.frame_if_v6(index, burst))
     }
 
     /// A packet of a flow with extras, or of one that nobody monitors any more.

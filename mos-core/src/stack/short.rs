@@ -10,7 +10,7 @@ use super::{FlowCx, Stack};
 use crate::config::ChecksumMode;
 use crate::event::{Event, Hook, Interest, Observer, Side, Wanted};
 use crate::flow::FlowFlags;
-use crate::flow::record::{Half, HalfFlags, Hot, SlowFlags, ends};
+use crate::flow::record::{Cold, Half, HalfFlags, Hot, SlowFlags, ends};
 use crate::packet::Burst;
 use crate::tcp::{Flow, Segment};
 use crate::wire::{Packet, SeqNum, TcpFlags};
@@ -24,6 +24,10 @@ pub(super) const RCV_STATE: Interest = Interest::of(Hook::Rcv, Event::TcpStateCh
 
 /// What somebody may hear of a packet that changes nobody's state.
 const TOLD: Wanted = Wanted::of(SND_PKT_IN.or(RCV_PKT_IN).or(Interest::IMMEDIATE).or(Interest::RTT));
+
+/// What somebody may hear of any packet in order.
+pub(super) const HEARD: Wanted =
+    Wanted::of(Interest::at(Hook::Snd).or(Interest::at(Hook::Rcv)).or(Interest::IMMEDIATE).or(Interest::RTT));
 
 /// What of that comes at the SND hook ...
 const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
@@ -61,15 +65,20 @@ fn is_plain_or_fin(packet: &Packet) -> bool {
 /// Whether a segment that is plain, or a FIN, is the next one, and acceptable. `flags`: those of its flow.
 #[inline(always)]
 pub(super) fn is_next(flags: FlowFlags, sender: &Half, receiver: &Half, packet: &Packet) -> bool {
+    is_in_place(sender, receiver, packet) && (!packet.has_more() || !packet.signed && is_newer(flags, receiver, packet))
+}
+
+/// The same by its numbers alone: of one that has neither timestamps nor a signature.
+#[inline(always)]
+fn is_in_place(sender: &Half, receiver: &Half, packet: &Packet) -> bool {
     let end = packet.seq + packet.payload_len;
-    packet.seq == receiver.rcv_nxt
+    // Between what it has acknowledged and what it was sent, counted back from there. First, because it needs most at once.
+    sender.rcv_nxt.offset_from(packet.ack) <= sender.rcv_nxt.offset_from(sender.ack)
+        && packet.seq == receiver.rcv_nxt
         && receiver.edge.ge(end)
         && (packet.seq.0 ^ end.0) >> SYNC_BITS == 0
         && packet.payload_len == packet.payload_captured
         && !receiver.flags.any(HalfFlags::HOLE | HalfFlags::BUFFERED)
-        && packet.ack.offset_from(sender.ack) <= sender.rcv_nxt.offset_from(sender.ack)
-        // Hardly any segment has either: asked for together.
-        && (!(packet.has_timestamps | packet.signed) || !packet.signed && is_newer(flags, receiver, packet))
 }
 
 /// RFC 7323 5.3: whether the time stamp of a segment is not older than those before it.
@@ -102,48 +111,102 @@ fn may_turn(flags: FlowFlags, packet: &Packet) -> bool {
     flags.mask(FlowFlags::IN_ORDER | FlowFlags::EXTRAS) == FlowFlags::IN_ORDER && is_plain_or_fin(packet)
 }
 
+/// Whether a segment of a flow with these flags may be the SYN|ACK of its handshake.
+#[inline(always)]
+fn may_open(flags: FlowFlags, packet: &Packet) -> bool {
+    flags.mask(FlowFlags::HALF_OPEN | FlowFlags::EXTRAS) == FlowFlags::HALF_OPEN
+        && packet.tcp_flags & CONTROL == TcpFlags::SYN | TcpFlags::ACK
+}
+
 /// A next segment from `side` that leaves all states as they are. `None`: it is not the next one.
 #[inline(always)]
 fn glide(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
     let [sender, receiver] = ends(&mut hot.half, side);
-    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick))
+    is_next(hot.flags, sender, receiver, packet).then(|| glide_on(hot, side, packet, tick, update_receiver))
 }
 
-/// The same if it is known to be the next one.
+/// The same for one that has neither timestamps nor a signature.
 #[inline(always)]
-fn glide_on(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Rest {
+fn glide_plainly(hot: &mut Hot, side: Side, packet: &Packet, tick: &u64) -> Option<Rest> {
     let [sender, receiver] = ends(&mut hot.half, side);
-    update_sender(sender, packet);
+    let arrive = |receiver: &mut Half, _: &Packet, next| receiver.rcv_nxt = next;
+    is_in_place(sender, receiver, packet).then(|| glide_on(hot, side, packet, tick, arrive))
+}
+
+/// The same if it is known to be the next one. `arrive`: what it does to its receiver.
+#[inline(always)]
+fn glide_on(
+    hot: &mut Hot,
+    side: Side,
+    packet: &Packet,
+    tick: &u64,
+    arrive: impl Fn(&mut Half, &Packet, SeqNum),
+) -> Rest {
+    let [sender, receiver] = ends(&mut hot.half, side);
     hot.last_seen = *tick as u32;
     let wanted = hot.wanted;
-    if wanted.any(TOLD) {
+    // Of most flows, one look tells that nobody does either.
+    let is_followed = wanted.any(TOLD.or(Wanted::BUFFERS));
+    if is_followed && wanted.any(TOLD) {
+        update_sender(sender, packet);
         return if wanted.any(AT_SND) { Rest::Sent } else { Rest::Told };
     }
-    update_receiver(receiver, packet, packet.seq + packet.payload_len);
-    let is_read = wanted.any(Wanted::BUFFERS) && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
+    // Its number first, which is at hand.
+    arrive(receiver, packet, packet.seq + packet.payload_len);
+    update_sender(sender, packet);
+    let is_read = is_followed && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
     if is_read { Rest::Payload } else { Rest::Nothing }
 }
 
 impl Stack {
     /// Takes a packet from its key on, if it can go this way. False: something about it is different, and nothing has changed.
+    /// `READING`: payloads are likely to be read, if only for their checksums.
     #[inline(always)]
-    pub(super) fn short<O: Observer>(&mut self, index: usize, burst: &mut Burst<'_>, observer: &mut O) -> bool {
+    pub(super) fn short<O: Observer, const READING: bool>(
+        &mut self,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) -> bool {
         let (slot, key, packet) = (self.slots[index], &self.keys[index], &self.packets[index]);
         let Some(hot) = self.flows.probed(slot, key) else { return false };
         let (flags, side) = (hot.flags, hot.sender(key));
-        if key.key.is_v6() || self.config.checksum != ChecksumMode::Trust {
+        if READING && self.config.checksum != ChecksumMode::Trust || key.key.is_v6() {
             return self.short_checked(slot, side, index, burst, observer);
         }
         let fast = flags.mask(FlowFlags::FAST | FlowFlags::EXTRAS) == FlowFlags::FAST;
         if !fast || !is_plain(packet) {
-            let turned = may_turn(flags, packet) && self.turn(flags, slot, side, index, burst, observer);
-            self.stats.flow_packets += u64::from(turned);
-            return turned;
+            let taken = if may_turn(flags, packet) {
+                self.turn(flags, slot, side, index, burst, observer)
+            } else {
+                may_open(flags, packet) && self.syn_ack(slot, side, index, burst, observer)
+            };
+            self.stats.flow_packets += u64::from(taken);
+            return taken;
         }
-        let Some(rest) = glide(hot, side, packet, &self.tick) else { return false };
+        let gliding = if packet.has_more() {
+            glide(hot, side, packet, &self.tick)
+        } else {
+            glide_plainly(hot, side, packet, &self.tick)
+        };
+        let Some(rest) = gliding else { return false };
         self.stats.flow_packets += 1;
-        self.finish(rest, slot, side, index, burst, observer);
+        match rest {
+            Rest::Nothing => {}
+            // Looked up again, not kept: the loop has the registers for what all packets need.
+            Rest::Payload => self.bring(self.slots[index], side, index, burst),
+            Rest::Sent | Rest::Told => self.tell_found(rest, index, burst, observer),
+        }
         true
+    }
+
+    /// The rest of the way of a packet of the flow that was probed, if somebody may hear of it. Not inlined, and it finds out slot and
+    /// side by itself: the loop has the registers for packets that nobody hears of.
+    #[inline(never)]
+    fn tell_found<O: Observer>(&mut self, rest: Rest, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let slot = self.slots[index];
+        let side = self.flows.hot(slot).sender(&self.keys[index]);
+        self.finish(rest, slot, side, index, burst, observer);
     }
 
     /// The same for a packet from `side` whose addresses or checksums are to be looked at: that takes longer than all the rest.
@@ -172,7 +235,7 @@ impl Stack {
         let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
         let flags = hot.flags;
         if is_plain(packet) && flags.any(FlowFlags::FAST) {
-            let rest = glide_on(hot, side, packet, &self.tick);
+            let rest = glide_on(hot, side, packet, &self.tick, update_receiver);
             self.finish(rest, slot, side, index, burst, observer);
         } else if !self.turn(flags, slot, side, index, burst, observer) {
             self.long(slot, side, index, burst, observer);
@@ -323,50 +386,32 @@ impl Stack {
         self.arm(slot);
     }
 
-    /// What comes of a segment from `side` behind the update of its receiver. `events`: what is to be raised at the RCV hook.
+    /// The rest of the way of a next segment from `side` that may change states, in a flow without extras of which that is `wanted`,
+    /// when its sender is updated. `sent`: what is raised at the SND hook. `arrive`: what it does to its receiver, and what is raised
+    /// at the RCV hook then, which is returned; `None` if it does not get there.
+    #[allow(clippy::too_many_arguments)]
     #[inline(always)]
-    pub(super) fn arrive_turned<O: Observer>(
+    pub(super) fn pass_on<O: Observer>(
         &mut self,
+        wanted: Wanted,
         slot: u32,
         side: Side,
         index: usize,
-        events: Interest,
+        sent: Interest,
+        arrive: impl FnOnce(&mut Hot, &Cold, &Packet) -> Interest,
         burst: &mut Burst<'_>,
         observer: &mut O,
-    ) {
-        let (peer, wanted) = (side.other(), self.flows.hot(slot).wanted);
-        if self.packets[index].payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+    ) -> Option<Interest> {
+        if wanted.any(HEARD) {
+            let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+            return cx.pass_on_told(wanted, side, index, sent, arrive, observer);
+        }
+        let ((hot, cold), packet) = (self.flows.parts(slot), &self.packets[index]);
+        let received = arrive(hot, cold, packet);
+        if packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other())) {
             self.bring(slot, side, index, burst);
         }
-        if wanted.any(Wanted::RTT) {
-            self.measure_short(slot, side, index);
-        }
-        let told = Wanted::at(Hook::Rcv, events);
-        if wanted.any(told.or(Wanted::IMMEDIATE)) {
-            let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
-            if wanted.any(told) {
-                observer.on_events(&mut cx, Hook::Rcv, peer, events);
-            }
-            cx.deliver_at_once(observer);
-        }
-    }
-
-    /// The SND hook of a segment whose numbers are the next ones.
-    #[inline(always)]
-    pub(super) fn send_short<O: Observer>(
-        &mut self,
-        slot: u32,
-        side: Side,
-        index: usize,
-        events: Interest,
-        burst: &mut Burst<'_>,
-        observer: &mut O,
-    ) -> Fate {
-        if !self.flows.hot(slot).wanted.any(Wanted::at(Hook::Snd, events)) {
-            return Fate::Kept;
-        }
-        self.edits.begin();
-        self.send(slot, side, index, events, burst, observer)
+        Some(received)
     }
 
     /// The payload of a segment from `side`, for the readers of its peer.
@@ -420,6 +465,59 @@ impl Stack {
 }
 
 impl FlowCx<'_> {
+    /// The SND hook of the packet at `index` from `side`, in a flow without extras of which that is `wanted`.
+    #[inline(always)]
+    pub(super) fn raise_sent<O: Observer>(
+        &mut self,
+        wanted: Wanted,
+        side: Side,
+        index: usize,
+        events: Interest,
+        observer: &mut O,
+    ) -> Fate {
+        if !wanted.any(Wanted::at(Hook::Snd, events)) {
+            return Fate::Kept;
+        }
+        self.stack.edits.begin();
+        self.stack.dropped = false;
+        observer.on_events(self, Hook::Snd, side, events);
+        self.stack.fate(index, &self.burst)
+    }
+
+    /// The same as [`Stack::pass_on`], if somebody may hear of the packet at `index`.
+    #[inline(always)]
+    fn pass_on_told<O: Observer>(
+        &mut self,
+        wanted: Wanted,
+        side: Side,
+        index: usize,
+        sent: Interest,
+        arrive: impl FnOnce(&mut Hot, &Cold, &Packet) -> Interest,
+        observer: &mut O,
+    ) -> Option<Interest> {
+        let (slot, peer, seq) = (self.slot, side.other(), self.stack.packets[index].seq);
+        let fate = self.raise_sent(wanted, side, index, sent, observer);
+        if fate != Fate::Kept {
+            self.stack.take_edited(fate, slot, side, index, seq, &mut self.burst, observer);
+            return None;
+        }
+        let ((hot, cold), packet) = (self.stack.flows.parts(slot), &self.stack.packets[index]);
+        let received = arrive(hot, cold, packet);
+        let wanted = hot.wanted;
+        if packet.payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
+            self.stack.bring(slot, side, index, &self.burst);
+        }
+        if wanted.any(Wanted::RTT) {
+            self.stack.measure_short(slot, side, index);
+        }
+        let told = wanted.any(Wanted::at(Hook::Rcv, received));
+        let changed = told && observer.on_events(self, Hook::Rcv, peer, received);
+        if changed || wanted.any(Wanted::IMMEDIATE) {
+            self.deliver_at_once(observer);
+        }
+        Some(received)
+    }
+
     /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
     #[inline(always)]
     fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {

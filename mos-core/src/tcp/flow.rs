@@ -63,6 +63,15 @@ impl Flow<'_> {
         if self.half(side).flags.any(HalfFlags::SYNCED) && !self.is_untouched(side) {
             return;
         }
+        self.begin_stream(side, seq);
+        if guessed {
+            self.half(side).flags.set(HalfFlags::GUESSED);
+        }
+    }
+
+    /// The same if it is known that the stream has not begun.
+    #[inline(always)]
+    pub fn begin_stream(&mut self, side: Side, seq: SeqNum) {
         let half = self.half(side);
         half.rcv_nxt = seq;
         if !half.slow.any(SlowFlags::ACKED) {
@@ -70,11 +79,7 @@ impl Flow<'_> {
             half.ack = seq;
         }
         half.flags.set(HalfFlags::SYNCED);
-        if guessed {
-            half.flags.set(HalfFlags::GUESSED);
-        } else {
-            half.flags.clear(HalfFlags::GUESSED);
-        }
+        half.flags.clear(HalfFlags::GUESSED);
         let cold = self.cold(side);
         cold.sync_seq = seq;
         cold.sync_offset = 0;

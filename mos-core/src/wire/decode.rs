@@ -5,7 +5,7 @@
 //! Both give the same packet for the same frame; a property test holds them to it.
 
 use super::link::{self, NO_VLAN};
-use super::options::{Relevant, SynOptions, relevant};
+use super::options::{SynOptions, read_relevant};
 use super::packet::{Endpoints, Packet, PacketKind};
 use super::reason::Undecoded;
 use super::seq::SeqNum;
@@ -119,14 +119,14 @@ fn usual_tcp(
     packet.transport = transport as u16;
     packet.vlan = NO_VLAN;
     packet.syn_options = SynOptions::NONE;
-    packet.filler = 0;
+    packet.more = false;
     (packet.ts_val, packet.ts_ecr) = (0, 0);
     packet.payload = payload as u16;
     packet.payload_len = payload_len as u32;
     packet.payload_captured = payload_captured as u32;
     if header_len != TCP_LEN {
         // Slicing checks that the header has its 20 bytes.
-        fill_options(packet, frame.get(transport + TCP_LEN..payload)?);
+        read_relevant(packet, frame.get(transport + TCP_LEN..payload)?);
     }
     Some(fill_tcp(packet, header))
 }
@@ -171,9 +171,9 @@ fn tcp(packet: Packet, frame: &[u8]) -> Result<Packet, Undecoded> {
         ..packet
     };
     match segment.get(TCP_LEN..header_len) {
-        Some(options) => fill_options(&mut packet, options),
+        Some(options) => read_relevant(&mut packet, options),
         // What a SYN offers is better known in part than not at all.
-        None => packet.syn_options = relevant(segment.get(TCP_LEN..).unwrap_or_default()).syn,
+        None => packet.syn_options = syn_options(segment.get(TCP_LEN..).unwrap_or_default()),
     }
     fill_tcp(&mut packet, header);
     Ok(packet)
@@ -198,12 +198,11 @@ fn fill_tcp(packet: &mut Packet, header: &[u8; TCP_LEN]) -> u32 {
     ports
 }
 
-/// Fills in what matters of the options.
-#[inline(always)]
-fn fill_options(packet: &mut Packet, options: &[u8]) {
-    let Relevant { timestamps, signed, syn } = relevant(options);
-    (packet.has_timestamps, packet.signed, packet.syn_options) = (timestamps.is_some(), signed, syn);
-    (packet.ts_val, packet.ts_ecr) = timestamps.unwrap_or_default();
+/// What counts of the options if the segment is a SYN.
+fn syn_options(options: &[u8]) -> SynOptions {
+    let mut packet = Packet::BLANK;
+    read_relevant(&mut packet, options);
+    packet.syn_options
 }
 
 /// Fills in the ports of a UDP header, if they are there.

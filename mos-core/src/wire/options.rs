@@ -6,6 +6,7 @@
 
 use core::ops::Deref;
 
+use super::packet::Packet;
 use super::seq::SeqNum;
 
 const END: u8 = 0;
@@ -136,66 +137,93 @@ impl SynOptions {
     pub fn window_scale(&self) -> Option<u8> {
         self.scale.checked_sub(1)
     }
-}
 
-/// What matters of the options to a flow.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Relevant {
-    /// Timestamp value and echo reply.
-    pub(super) timestamps: Option<(u32, u32)>,
-    /// The segment carries an MD5 signature or an authentication option.
-    pub(super) signed: bool,
-    /// What counts if the segment is a SYN.
-    pub(super) syn: SynOptions,
-}
-
-/// Reads what matters to a flow: nearly always timestamps alone, in the layout that RFC 7323 appendix A recommends.
-#[inline(always)]
-pub(super) fn relevant(options: &[u8]) -> Relevant {
-    match options {
-        [NOP, NOP, TIMESTAMPS, 10, data @ ..] if data.len() == 8 => {
-            Relevant { timestamps: data.first_chunk().map(two_words), ..Relevant::default() }
-        }
-        _ => relevant_anywhere(options),
+    /// A scale as the option has it.
+    fn set_window_scale(&mut self, shift: u8) {
+        self.scale = shift.min(MAX_WINDOW_SCALE) + 1;
     }
 }
 
-/// The same, wherever it stands; as [`TcpOptions::parse`] reads it. Every SYN comes here: it is read once, and an option that is as
-/// it should be is told by one look at its kind and its length.
+/// Reads what matters to a flow into a packet that has nothing of it yet: nearly always timestamps alone, in the layout that
+/// RFC 7323 appendix A recommends.
+#[inline(always)]
+pub(super) fn read_relevant(packet: &mut Packet, options: &[u8]) {
+    match options {
+        &[NOP, NOP, TIMESTAMPS, 10, ref data @ ..] if data.len() == 8 => {
+            (packet.has_timestamps, packet.more) = (true, true);
+            (packet.ts_val, packet.ts_ecr) = data.first_chunk().map(two_words).unwrap_or_default();
+        }
+        _ => read_anywhere(packet, options),
+    }
+}
+
+/// The same, wherever it stands; as [`TcpOptions::parse`] reads it. Every SYN comes here.
 #[inline(never)]
-fn relevant_anywhere(options: &[u8]) -> Relevant {
-    let mut found = Relevant::default();
+fn read_anywhere(packet: &mut Packet, options: &[u8]) {
     let mut rest = options;
     loop {
-        rest = match rest {
-            [NOP, rest @ ..] => rest,
-            &[MSS, 4, high, low, ref rest @ ..] => {
-                found.syn.mss = u16::from_be_bytes([high, low]);
-                rest
-            }
-            &[WINDOW_SCALE, 3, shift, ref rest @ ..] => {
-                found.syn.scale = shift.min(MAX_WINDOW_SCALE) + 1;
-                rest
-            }
-            [SACK_PERMITTED, 2, rest @ ..] => {
-                found.syn.sack_permitted = true;
-                rest
-            }
-            &[TIMESTAMPS, 10, a, b, c, d, e, f, g, h, ref rest @ ..] => {
-                found.timestamps = Some(two_words(&[a, b, c, d, e, f, g, h]));
-                rest
-            }
-            [] | [END, ..] => return found,
-            &[kind, length, ref rest @ ..] => {
-                // A length counts its own byte and the kind's.
-                let Some(rest) = usize::from(length).checked_sub(2).and_then(|length| rest.get(length..)) else {
-                    return found;
-                };
-                found.signed |= matches!(kind, MD5_SIGNATURE | AUTHENTICATION);
-                rest
-            }
-            [_] => return found,
+        while let Some(behind) = read_words(packet, rest) {
+            rest = behind;
         }
+        let Some(behind) = read_one(packet, rest) else { break };
+        rest = behind;
+    }
+    packet.more = packet.has_timestamps || packet.signed;
+}
+
+/// Reads an option as senders lay out nearly all in a SYN: it fills whole words, if need be with what means nothing. What is left
+/// then; `None`: it is not so, and nothing has changed.
+#[inline(always)]
+fn read_words<'a>(packet: &mut Packet, options: &'a [u8]) -> Option<&'a [u8]> {
+    const MSS_OF: u32 = u32::from_be_bytes([MSS, 4, 0, 0]);
+    const SCALE_OF: u32 = u32::from_be_bytes([NOP, WINDOW_SCALE, 3, 0]);
+    const SACK_LAST: u32 = u32::from_be_bytes([NOP, NOP, SACK_PERMITTED, 2]);
+    const SACK_FIRST: u32 = u32::from_be_bytes([SACK_PERMITTED, 2, NOP, NOP]);
+    const SACK_AND_TIMESTAMPS: u32 = u32::from_be_bytes([SACK_PERMITTED, 2, TIMESTAMPS, 10]);
+    const TIMESTAMPS_LAST: u32 = u32::from_be_bytes([NOP, NOP, TIMESTAMPS, 10]);
+
+    let (word, rest) = options.split_first_chunk()?;
+    match u32::from_be_bytes(*word) {
+        word if word ^ MSS_OF <= 0xffff => packet.syn_options.mss = word as u16,
+        word if word ^ SCALE_OF <= 0xff => packet.syn_options.set_window_scale(word as u8),
+        SACK_FIRST | SACK_LAST => packet.syn_options.sack_permitted = true,
+        word @ (SACK_AND_TIMESTAMPS | TIMESTAMPS_LAST) => {
+            let (data, rest) = rest.split_first_chunk()?;
+            packet.syn_options.sack_permitted |= word == SACK_AND_TIMESTAMPS;
+            packet.has_timestamps = true;
+            (packet.ts_val, packet.ts_ecr) = two_words(data);
+            return Some(rest);
+        }
+        _ => return None,
+    }
+    Some(rest)
+}
+
+/// Reads the first option, whatever it is. What is left then; `None`: there is nothing more to read.
+#[inline(always)]
+fn read_one<'a>(packet: &mut Packet, options: &'a [u8]) -> Option<&'a [u8]> {
+    match options {
+        [] | [END, ..] => None,
+        [NOP, rest @ ..] => Some(rest),
+        &[kind, length, ref rest @ ..] => {
+            // A length counts its own byte and the kind's.
+            let (data, rest) = rest.split_at_checked(usize::from(length).checked_sub(2)?)?;
+            match (kind, data) {
+                (MSS, &[high, low]) => packet.syn_options.mss = u16::from_be_bytes([high, low]),
+                (WINDOW_SCALE, &[shift]) => packet.syn_options.set_window_scale(shift),
+                (SACK_PERMITTED, []) => packet.syn_options.sack_permitted = true,
+                (TIMESTAMPS, _) => {
+                    if let Ok(data) = data.try_into() {
+                        packet.has_timestamps = true;
+                        (packet.ts_val, packet.ts_ecr) = two_words(data);
+                    }
+                }
+                (MD5_SIGNATURE | AUTHENTICATION, _) => packet.signed = true,
+                _ => {}
+            }
+            Some(rest)
+        }
+        [_] => None,
     }
 }
 
@@ -263,6 +291,17 @@ mod tests {
         assert_eq!(options, expected);
     }
 
+    /// What matters of the options, in a packet that has nothing else.
+    fn relevant(options: &[u8]) -> Packet {
+        let mut packet = Packet::BLANK;
+        read_relevant(&mut packet, options);
+        packet
+    }
+
+    fn timestamps(packet: &Packet) -> Option<(u32, u32)> {
+        packet.has_timestamps.then_some((packet.ts_val, packet.ts_ecr))
+    }
+
     #[test]
     fn signatures_are_seen_wherever_they_stand() {
         let mut md5 = vec![1, 1, MD5_SIGNATURE, 18];
@@ -323,6 +362,9 @@ mod tests {
         let option = prop_oneof![
             Just(vec![NOP]),
             any::<[u8; 8]>().prop_map(|data| [&[TIMESTAMPS, 10], &data[..]].concat()),
+            any::<[u8; 2]>().prop_map(|data| [&[MSS, 4], &data[..]].concat()),
+            any::<u8>().prop_map(|shift| vec![WINDOW_SCALE, 3, shift]),
+            Just(vec![SACK_PERMITTED, 2]),
             prop::collection::vec(any::<u8>(), 0..6),
             Just(vec![MD5_SIGNATURE, 2]),
             (0u8..10, prop::collection::vec(any::<u8>(), 0..20)).prop_map(|(kind, data)| {
@@ -330,7 +372,7 @@ mod tests {
                 [&[kind, length], &data[..]].concat()
             }),
         ];
-        prop::collection::vec(option, 0..6).prop_map(|options| options.concat())
+        prop::collection::vec(option, 0..8).prop_map(|options| options.concat())
     }
 
     proptest! {
@@ -342,8 +384,9 @@ mod tests {
         #[test]
         fn both_ways_to_read_agree(bytes in any_options()) {
             let all = TcpOptions::parse(&bytes);
-            let Relevant { timestamps, signed, syn } = relevant(&bytes);
-            prop_assert_eq!(timestamps, all.timestamps);
+            let packet = relevant(&bytes);
+            let Packet { signed, syn_options: syn, .. } = packet;
+            prop_assert_eq!(timestamps(&packet), all.timestamps);
             let is_signature = |(kind, _): (u8, _)| matches!(kind, MD5_SIGNATURE | AUTHENTICATION);
             prop_assert_eq!(signed, RawOptions::new(&bytes).any(is_signature));
             let TcpOptions { mss, window_scale, sack_permitted, .. } = all;
@@ -357,8 +400,10 @@ mod tests {
         fn the_usual_layout_is_read(value: u32, echo: u32) {
             let mut bytes = vec![1, 1, 8, 10];
             bytes.extend(value.to_be_bytes().into_iter().chain(echo.to_be_bytes()));
-            prop_assert_eq!(relevant(&bytes).timestamps, Some((value, echo)));
-            prop_assert_eq!(relevant_anywhere(&bytes).timestamps, Some((value, echo)));
+            let mut anywhere = Packet::BLANK;
+            read_anywhere(&mut anywhere, &bytes);
+            prop_assert_eq!(timestamps(&anywhere), Some((value, echo)));
+            prop_assert_eq!(anywhere, relevant(&bytes));
         }
     }
 }

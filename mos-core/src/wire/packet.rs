@@ -92,12 +92,13 @@ pub struct Packet {
     pub transport: u16,
     /// Innermost VLAN id, or [`NO_VLAN`].
     pub vlan: u16,
-    /// What the options say that count in a SYN only.
-    pub syn_options: SynOptions,
     /// The protocol of the IP payload, after extension headers.
     pub protocol: u8,
-    /// Nothing: with it, what is the same in nearly every packet is stored in whole words.
-    pub(super) filler: u8,
+    /// Whether it has timestamps or is signed: see [`Self::has_more`]. It stands here so that what is the same in nearly every packet
+    /// is stored in whole words.
+    pub(super) more: bool,
+    /// What the options say that count in a SYN only.
+    pub syn_options: SynOptions,
     /// Offset of the TCP payload. In what is not TCP, that of the IP payload: the same as `transport`. Never beyond the
     /// frame's end.
     pub payload: u16,
@@ -131,7 +132,7 @@ impl Packet {
         payload: 0,
         vlan: NO_VLAN,
         syn_options: SynOptions::NONE,
-        filler: 0,
+        more: false,
         src_port: 0,
         dst_port: 0,
         window: 0,
@@ -148,6 +149,13 @@ impl Packet {
     /// What is left of a frame that cannot be read.
     pub(super) const fn undecoded(reason: Undecoded) -> Self {
         Self { kind: PacketKind::Undecoded(reason), ..Self::BLANK }
+    }
+
+    /// Whether there is more to a TCP segment than numbers, flags and a window: timestamps or a signature. One look tells that neither
+    /// needs to be asked for.
+    #[inline(always)]
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
     }
 
     /// The endpoints of an IPv4 packet.
