@@ -35,6 +35,9 @@ const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
 /// ... at the RCV hook ...
 const AT_RCV: Wanted = Wanted::of(RCV_PKT_IN);
 
+/// ... and in between: then there is more to do than to tell it.
+const MORE: Wanted = Wanted::BUFFERS.or(Wanted::RTT);
+
 /// ... and after the SND hook.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
 
@@ -44,9 +47,9 @@ enum Rest {
     Nothing,
     /// Its payload is for readers.
     Payload,
-    /// Somebody may hear of it at the SND hook; only what it says about its sender has been noted.
+    /// Somebody may hear of it at the SND hook: only what it says about its sender has been noted.
     Sent,
-    /// Somebody may hear of it later; only what it says about its sender has been noted.
+    /// Somebody may hear of it, but not there.
     Told,
 }
 
@@ -147,13 +150,16 @@ fn glide_on(
     let wanted = hot.wanted;
     // Of most flows, one look tells that nobody does either.
     let is_followed = wanted.any(TOLD.or(Wanted::BUFFERS));
-    if is_followed && wanted.any(TOLD) {
+    if is_followed && wanted.any(AT_SND) {
         update_sender(sender, packet);
-        return if wanted.any(AT_SND) { Rest::Sent } else { Rest::Told };
+        return Rest::Sent;
     }
     // Its number first, which is at hand.
     arrive(receiver, packet, packet.seq + packet.payload_len);
     update_sender(sender, packet);
+    if is_followed && wanted.any(TOLD) {
+        return Rest::Told;
+    }
     let is_read = is_followed && packet.payload_len > 0 && wanted.any(Wanted::buffer(side.other()));
     if is_read { Rest::Payload } else { Rest::Nothing }
 }
@@ -195,18 +201,10 @@ impl Stack {
             Rest::Nothing => {}
             // Looked up again, not kept: the loop has the registers for what all packets need.
             Rest::Payload => self.bring(self.slots[index], side, index, burst),
-            Rest::Sent | Rest::Told => self.tell_found(rest, index, burst, observer),
+            Rest::Sent => self.tell_at_snd(self.slots[index], side, index, burst, observer),
+            Rest::Told => self.tell(self.slots[index], side, index, burst, observer),
         }
         true
-    }
-
-    /// The rest of the way of a packet of the flow that was probed, if somebody may hear of it. Not inlined, and it finds out slot and
-    /// side by itself: the loop has the registers for packets that nobody hears of.
-    #[inline(never)]
-    fn tell_found<O: Observer>(&mut self, rest: Rest, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        let slot = self.slots[index];
-        let side = self.flows.hot(slot).sender(&self.keys[index]);
-        self.finish(rest, slot, side, index, burst, observer);
     }
 
     /// The same for a packet from `side` whose addresses or checksums are to be looked at: that takes longer than all the rest.
@@ -293,17 +291,50 @@ impl Stack {
         match rest {
             Rest::Nothing => {}
             Rest::Payload => self.bring(slot, side, index, burst),
-            Rest::Sent => self.tell(slot, side, index, burst, observer),
-            Rest::Told => {
-                self.arrive_told(slot, side, index, burst);
-                self.hear(slot, side.other(), index, burst, observer);
-            }
+            Rest::Sent => self.tell_at_snd(slot, side, index, burst, observer),
+            Rest::Told => self.tell(slot, side, index, burst, observer),
         }
+    }
+
+    /// The rest of the way if somebody may hear of the packet, but not at the SND hook.
+    #[inline(never)]
+    fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+        let wanted = self.flows.hot(slot).wanted;
+        if wanted.any(MORE) {
+            return self.tell_more(wanted, slot, side, index, burst, observer);
+        }
+        self.sender = side;
+        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+        cx.raise_received(wanted, side.other(), observer);
+    }
+
+    /// The same if its payload may be for readers, or it is to be measured.
+    #[inline(never)]
+    fn tell_more<O: Observer>(
+        &mut self,
+        wanted: Wanted,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
+        self.sender = side;
+        self.bring_told(wanted, slot, side, index, burst);
+        let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
+        cx.raise_received(wanted, side.other(), observer);
     }
 
     /// The rest of the way if somebody may hear of the packet at the SND hook.
     #[inline(never)]
-    fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
+    fn tell_at_snd<O: Observer>(
+        &mut self,
+        slot: u32,
+        side: Side,
+        index: usize,
+        burst: &mut Burst<'_>,
+        observer: &mut O,
+    ) {
         self.sender = side;
         self.edits.begin();
         self.dropped = false;
@@ -311,8 +342,13 @@ impl Stack {
         observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
         match cx.stack.fate(index, &cx.burst) {
             Fate::Kept => {
-                if cx.stack.arrive_told(slot, side, index, &cx.burst).any(AFTER_SND) {
-                    cx.raise_received(side.other(), observer);
+                let (packet, hot) = (&cx.stack.packets[index], cx.stack.flows.hot_mut(slot));
+                // Looked at again: the callbacks may have asked for any of it.
+                let wanted = hot.wanted;
+                update_receiver(&mut hot.half[side.other() as usize], packet, packet.seq + packet.payload_len);
+                cx.stack.bring_told(wanted, slot, side, index, &cx.burst);
+                if wanted.any(AFTER_SND) {
+                    cx.raise_received(wanted, side.other(), observer);
                 }
             }
             Fate::Dropped => {}
@@ -320,27 +356,15 @@ impl Stack {
         }
     }
 
-    /// The rest of the way if somebody may hear of the packet, but not at the SND hook.
-    #[inline(never)]
-    fn hear<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
-        self.sender = side.other();
-        FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) }.raise_received(side, observer);
-    }
-
-    /// What is behind the SND hook and before the RCV hook. Returns what is wanted, looked at once: the callbacks at the SND hook may
-    /// have asked for any of it, those at the RCV hook for delivery at once.
+    /// What is between the update of the receiver and the RCV hook.
     #[inline(always)]
-    fn arrive_told(&mut self, slot: u32, side: Side, index: usize, burst: &Burst<'_>) -> Wanted {
-        let (packet, hot) = (&self.packets[index], self.flows.hot_mut(slot));
-        let (len, peer, wanted) = (packet.payload_len, side.other(), hot.wanted);
-        update_receiver(&mut hot.half[peer as usize], packet, packet.seq + len);
-        if len > 0 && wanted.any(Wanted::buffer(peer)) {
+    fn bring_told(&mut self, wanted: Wanted, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
+        if wanted.any(Wanted::buffer(side.other())) && self.packets[index].payload_len > 0 {
             self.bring(slot, side, index, burst);
         }
         if wanted.any(Wanted::RTT) {
             self.measure_short(slot, side, index);
         }
-        wanted
     }
 
     /// A segment that may change an endpoint's state, of a flow with these flags, if it is the next one. False: it is for the
@@ -518,10 +542,9 @@ impl FlowCx<'_> {
         Some(received)
     }
 
-    /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that.
+    /// The RCV hook of `side`, for a packet that changes nobody's state, and what comes after that. `wanted`: of the flow.
     #[inline(always)]
-    fn raise_received<O: Observer>(&mut self, side: Side, observer: &mut O) {
-        let wanted = self.wanted();
+    fn raise_received<O: Observer>(&mut self, wanted: Wanted, side: Side, observer: &mut O) {
         let changed = wanted.any(AT_RCV) && observer.on_events(self, Hook::Rcv, side, RCV_PKT_IN);
         if changed || wanted.any(Wanted::IMMEDIATE) {
             self.deliver_at_once(observer);
