@@ -202,7 +202,6 @@ impl Monitors {
     /// The flow is over: its monitors are told, if they want to be, and let go of it.
     #[inline(never)]
     fn end_each(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
-        let flow = cx.flow();
         let mut last = None;
         // Asked anew after each call, which may have changed the set: by taking monitors out, never by adding one.
         while let Some(seat) = self.sets.get(cx.table()).and_then(|set| set.next(Side::Server, last)) {
@@ -212,9 +211,10 @@ impl Monitors {
                     monitor.end(cx, control, reason);
                 });
             }
-            self.detach(member, flow);
+            self.detach(member, cx);
             last = Some(member);
         }
+        self.sets.release(cx.table());
     }
 
     /// A timer has fired.
@@ -437,11 +437,14 @@ impl Observer for Monitors {
     }
 
     fn on_end(&mut self, cx: &mut FlowCx<'_>, reason: EndReason) {
-        match self.sets.get(cx.table()).map(|set| &*set.seats) {
-            Some([seat]) if !seat.table.interest.any(Interest::END) => self.detach(seat.member, cx.flow()),
+        let table = cx.table();
+        match self.sets.get(table).map(|set| &*set.seats) {
+            Some([seat]) if !seat.table.interest.any(Interest::END) => {
+                self.detach(seat.member, cx);
+                self.sets.release(table);
+            }
             _ => self.end_each(cx, reason),
         }
-        self.sets.release(cx.table());
     }
 
     fn on_wakeup(&mut self, cx: &mut CoreCx<'_>, until: Timestamp) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mos_core::event::{Attachment, Side};
 use mos_core::flow::FlowId;
 use mos_core::socket::Descriptor;
-use mos_core::stack::Attachments;
+use mos_core::stack::{Attachments, FlowCx};
 use smallvec::SmallVec;
 
 use crate::addition::Addition;
@@ -63,7 +63,7 @@ pub(crate) struct OpenMonitor {
 
 impl OpenMonitor {
     /// Drops what the monitor, which has that index, has of the flow in `slot`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn let_go(&mut self, index: u8, slot: usize, control: &mut Control) {
         control.release_flow(index, slot);
         control.catch(|_| self.monitor.detach(slot));
@@ -272,7 +272,7 @@ impl Monitors {
             return;
         }
         open.let_go(member.index, flow.slot(), &mut self.control);
-        self.control.timers.leave(&mut self.control.sockets, member, flow);
+        self.control.timers.leave(&mut self.control.sockets, member, || flow);
         let seats = self.sets.without(number, member);
         if seats.is_empty() {
             attachments.set(flow, Attachment::BYPASS);
@@ -300,13 +300,14 @@ impl Monitors {
     }
 
     /// The flow is over for all its monitors.
-    pub(crate) fn detach(&mut self, member: Member, flow: FlowId) {
+    #[inline(always)]
+    pub(crate) fn detach(&mut self, member: Member, cx: &FlowCx<'_>) {
         let Some(open) = self.streams[usize::from(member.index)].as_mut().filter(|open| open.order == member.order)
         else {
             return;
         };
-        open.let_go(member.index, flow.slot(), &mut self.control);
-        self.control.timers.leave(&mut self.control.sockets, member, flow);
+        open.let_go(member.index, cx.slot(), &mut self.control);
+        self.control.timers.leave(&mut self.control.sockets, member, || cx.flow());
     }
 
     /// Handler tables that are in use, of all monitors.

@@ -233,10 +233,15 @@ impl Timers {
 
     /// `member` hears no more of the flow.
     #[inline]
-    pub(crate) fn leave(&mut self, sockets: &mut DescriptorTable<Socket>, member: Member, flow: FlowId) {
+    pub(crate) fn leave(
+        &mut self,
+        sockets: &mut DescriptorTable<Socket>,
+        member: Member,
+        flow: impl FnOnce() -> FlowId,
+    ) {
         // Flows with timers are few: mostly there is none.
         if !self.of_flows.is_empty() {
-            self.cancel_all(sockets, member, flow);
+            self.cancel_all(sockets, member, flow());
         }
     }
 
