@@ -128,6 +128,7 @@ impl<At> Conn<'_, '_, At> {
     }
 
     /// Whether what `side` receives is kept for anybody to read.
+    #[inline]
     #[must_use]
     pub fn is_buffered(&self, side: Side) -> bool {
         self.cx.wanted().any(Wanted::buffer(side))
@@ -157,6 +158,7 @@ impl<At> Conn<'_, '_, At> {
     /// # Errors
     ///
     /// [`PeekError::Missing`] if the next bytes never came or were given up; the next call reads on behind them.
+    #[inline]
     pub fn peek(&mut self, side: Side, out: &mut [u8]) -> Result<usize, PeekError> {
         self.cx.peek(side, self.member().index, out)
     }
@@ -195,11 +197,10 @@ impl<At> Conn<'_, '_, At> {
         socket: Descriptor,
         act: impl FnOnce(&mut Conn<'_, '_, AtTimer>) -> R,
     ) -> Result<R, ControlError> {
-        let (member, flow) = self.control.active(socket)?;
-        if flow == self.id() && member == self.member() {
-            // This one, most often.
+        if self.is(socket) {
             return Ok(act(&mut Conn::new(self.cx, self.control)));
         }
+        let (member, flow) = self.control.active(socket)?;
         with_flow(self.cx.any_flow(flow), self.control, member, act)
     }
 
@@ -237,6 +238,16 @@ impl<At> Conn<'_, '_, At> {
             Some(descriptor) => Some(descriptor),
             None => self.control.open_flow_socket(member, self.cx.flow()),
         }
+    }
+
+    /// Whether that is the descriptor of this flow for this monitor, and open.
+    #[inline]
+    #[must_use]
+    pub fn is(&self, socket: Descriptor) -> bool {
+        let Self { cx, control, .. } = self;
+        // What this callback has closed is known by its name until it returns.
+        control.flow_socket(self.member(), cx.slot()) == Some(socket)
+            && (control.is_idle() || control.get(socket).is_some())
     }
 
     /// Lets `handler` be called for `event` on this flow. One that was registered there before is replaced. However many flows

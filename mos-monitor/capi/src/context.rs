@@ -74,7 +74,17 @@ pub(crate) struct Context(usize);
 
 impl Context {
     /// The context that `mctx` names.
+    #[inline]
     pub(crate) fn of(mctx: mctx_t) -> Result<Self> {
+        match here::context() {
+            Some(own) if own.mctx() == mctx && own.exists() => Ok(own),
+            _ => Self::of_any(mctx),
+        }
+    }
+
+    /// The same where it is not that of this thread's core.
+    #[inline(never)]
+    fn of_any(mctx: mctx_t) -> Result<Self> {
         let from = (mctx as usize).wrapping_sub(SLOTS.as_ptr() as usize).wrapping_sub(offset_of!(Slot, context));
         let index = from / size_of::<Slot>();
         if mctx.is_null() || index >= MOST || !from.is_multiple_of(size_of::<Slot>()) {

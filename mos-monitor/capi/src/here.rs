@@ -7,11 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::ptr::NonNull;
 
-use mos_core::stack::AlterError;
+use mos_core::stack::{AlterError, PeekError};
 use mos_core::time::Timestamp;
 use mos_monitor::{
     Checksums, Conn, Control, ControlError, Core, CoreTimerCx, DataCx, Descriptor, ErrorCx, FilterCx, LastPacket,
-    Layer, PacketEventCx, RcvCx, SndCx, UserEvent,
+    Layer, PacketEventCx, RcvCx, Side, SndCx, UserEvent,
 };
 
 use crate::context::Context;
@@ -43,6 +43,12 @@ pub(crate) trait Place {
     ) -> std::result::Result<(), ControlError>;
 
     fn live_flows(&mut self) -> usize;
+
+    /// Copies unread bytes of the flow at hand, and takes them: what [`Self::with_flow`] would do for most who read. `None`: the
+    /// socket is not that of this flow, or the side has no buffer.
+    fn peek(&mut self, _: Descriptor, _: Side, _: &mut [u8]) -> Option<std::result::Result<usize, PeekError>> {
+        None
+    }
 
     /// The packet at hand.
     fn packet(&self) -> Option<LastPacket<'_>> {
@@ -82,6 +88,16 @@ macro_rules! flow_place {
 
         fn live_flows(&mut self) -> usize {
             self.conn.live_flows()
+        }
+
+        fn peek(
+            &mut self,
+            socket: Descriptor,
+            side: Side,
+            out: &mut [u8],
+        ) -> Option<std::result::Result<usize, PeekError>> {
+            let can_read = self.conn.is(socket) && self.conn.is_buffered(side);
+            can_read.then(|| self.conn.peek(side, out))
         }
 
         fn packet(&self) -> Option<LastPacket<'_>> {

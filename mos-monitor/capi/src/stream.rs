@@ -3,13 +3,27 @@
 use std::ffi::{c_char, c_int};
 
 use mos_core::stack::PeekError;
+use mos_monitor::{Descriptor, Side};
 
 use crate::abi::mctx_t;
 use crate::boundary::call;
 use crate::context::Context;
 use crate::errno::{Errno, Result};
-use crate::here::{self, AnyConn};
+use crate::here::{self, AnyConn, Place};
 use crate::socket::one_side;
+
+/// The program's memory; `None` if there is none.
+///
+/// # Safety
+///
+/// `buf` has room for `len` bytes, for as long as the slice is used. What was in it is only ever written over.
+unsafe fn memory<'a>(buf: *mut c_char, len: usize) -> Option<&'a mut [u8]> {
+    if buf.is_null() {
+        return None;
+    }
+    // SAFETY: the caller says so.
+    Some(unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.min(isize::MAX as usize)) })
+}
 
 /// Reads into the program's memory what `read` finds.
 ///
@@ -17,30 +31,37 @@ use crate::socket::one_side;
 ///
 /// `buf` has room for `len` bytes.
 unsafe fn read(
-    (mctx, sock, side): (mctx_t, c_int, c_int),
+    place: &mut dyn Place,
+    (sock, side): (c_int, c_int),
     (buf, len): (*mut c_char, usize),
-    read: impl FnOnce(&mut AnyConn<'_, '_>, mos_monitor::Side, &mut [u8]) -> Result<isize>,
-) -> isize {
-    call(|| {
-        Context::of(mctx)?.here(|place| {
-            let len = len.min(isize::MAX as usize);
-            here::flow(place, sock, |conn| {
-                let side = one_side(side)?;
-                if buf.is_null() && len > 0 {
-                    return Err(Errno::EFAULT);
-                }
-                if !conn.is_buffered(side) {
-                    return Err(Errno::EINVAL);
-                }
-                if len == 0 {
-                    return Ok(0);
-                }
-                // SAFETY: the caller says that there is room for so many. What was in it is only ever written over.
-                let out = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len) };
-                read(conn, side, out)
-            })?
-        })
-    })
+    read: impl FnOnce(&mut AnyConn<'_, '_>, Side, &mut [u8]) -> Result<isize>,
+) -> Result<isize> {
+    here::flow(place, sock, |conn| {
+        let side = one_side(side)?;
+        // SAFETY: the caller says so.
+        let out = unsafe { memory(buf, len) };
+        if out.is_none() && len > 0 {
+            return Err(Errno::EFAULT);
+        }
+        if !conn.is_buffered(side) {
+            return Err(Errno::EINVAL);
+        }
+        match out {
+            Some(out) if len > 0 => read(conn, side, out),
+            _ => Ok(0),
+        }
+    })?
+}
+
+/// What mtcp_peek gives.
+fn peeked(read: std::result::Result<usize, PeekError>) -> Result<isize> {
+    match read {
+        Ok(copied) => Ok(copied as isize),
+        Err(PeekError::Missing(bytes)) => {
+            Errno::ENODATA.set();
+            Ok(-isize::try_from(bytes).unwrap_or(isize::MAX))
+        }
+    }
 }
 
 /// See mtcp_peek(3).
@@ -50,15 +71,20 @@ unsafe fn read(
 /// `buf` has room for `len` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mtcp_peek(mctx: mctx_t, sock: c_int, side: c_int, buf: *mut c_char, len: usize) -> isize {
-    let peek = |conn: &mut AnyConn<'_, '_>, side, out: &mut [u8]| match conn.peek(side, out) {
-        Ok(copied) => Ok(copied as isize),
-        Err(PeekError::Missing(bytes)) => {
-            Errno::ENODATA.set();
-            Ok(-isize::try_from(bytes).unwrap_or(isize::MAX))
-        }
-    };
-    // SAFETY: the caller says so.
-    unsafe { read((mctx, sock, side), (buf, len), peek) }
+    call(|| {
+        Context::of(mctx)?.here(|place| {
+            if let Ok(side) = one_side(side)
+                // SAFETY: the caller says so.
+                && let Some(out) = unsafe { memory(buf, len) }
+                && !out.is_empty()
+                && let Some(read) = place.peek(Descriptor::from_raw(sock), side, out)
+            {
+                return peeked(read);
+            }
+            // SAFETY: as above.
+            unsafe { read(place, (sock, side), (buf, len), |conn, side, out| peeked(conn.peek(side, out))) }
+        })
+    })
 }
 
 /// See mtcp_ppeek(3).
@@ -79,6 +105,10 @@ pub unsafe extern "C" fn mtcp_ppeek(
         0 => Err(Errno::ENODATA),
         copied => Ok(copied as isize),
     };
-    // SAFETY: the caller says so.
-    unsafe { read((mctx, sock, side), (buf, count), peek) }
+    call(|| {
+        Context::of(mctx)?.here(|place| {
+            // SAFETY: the caller says so.
+            unsafe { read(place, (sock, side), (buf, count), peek) }
+        })
+    })
 }
