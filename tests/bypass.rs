@@ -227,6 +227,25 @@ fn what_waited_for_a_monitor_that_leaves_is_given_up() {
     }
 }
 
+/// The other monitor hears of every packet, so nothing makes the stack look whether the flow is wanted as before.
+#[test]
+fn what_a_closed_monitor_has_not_read_is_given_up_by_the_next_data() {
+    let slow = Monitor::<(), ()>::new("slow", ()).on_new_data(|_| ());
+    let counter = Monitor::<u64, ()>::new("counter", 0).without_buffers().on_rcv(Event::PktIn, |cx| *cx.state += 1);
+    let mut core = Core::new(Config::default());
+    let slow = core.open(slow).unwrap();
+    let counter = core.open(counter).unwrap();
+    let mut talk = Talk::new(1);
+    feed(&mut core, &mut batch(&talk.handshake()), 1);
+    feed(&mut core, &mut batch(&[talk.data(Side::Client, b"unread"), talk.data(Side::Server, b"unread")]), 1);
+    assert!(core.stack().reassembly_bytes() > 0);
+    core.close(slow).unwrap();
+    feed(&mut core, &mut batch(&[talk.data(Side::Client, b"+"), talk.data(Side::Server, b"+")]), 1);
+    assert_eq!(core.stack().reassembly_bytes(), 0);
+    assert_eq!(core.state::<u64>(counter), Some(&7));
+    finish(&mut core);
+}
+
 #[test]
 fn spec_4_6_a_stopped_side_is_silent_at_every_hook() {
     for stopped in Side::BOTH {

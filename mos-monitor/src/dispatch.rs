@@ -65,6 +65,7 @@ impl Monitors {
         let concerned = |call: &&Call| call.pair.any(events) && concerns(cx, set, call.told.member);
         let Some(mut call) = calls.find(concerned) else { return self.look_again(cx) };
         loop {
+            // It is there: a set has none that was closed.
             let Some(open) = &mut streams[usize::from(call.told.member.index)] else { return false };
             control.told = call.told;
             let to = match &call.called {
