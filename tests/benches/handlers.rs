@@ -13,11 +13,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mos_core::config::{ChecksumMode, Config};
-use mos_core::event::{Attachment, EndReason, ErrorReason, Event, Hook, Interest, Observer, Reading, Side};
+use mos_core::event::{Attachment, Event, Interest, Observer, Side};
 use mos_core::io::FrameBatch;
 use mos_core::packet::{LinkType, MAX_BURST};
 use mos_core::socket::Descriptor;
-use mos_core::stack::{CoreCx, FlowCx, PacketCx, Stack};
+use mos_core::stack::{PacketCx, Stack};
 use mos_core::time::Timestamp;
 use mos_core::wire::{SeqNum, TcpFlags, TcpSegment};
 use mos_monitor::{AtRcv, Core, Handler, Monitor};
@@ -70,27 +70,11 @@ fn bursts(batch: &mut FrameBatch, mut each: impl FnMut(&mut mos_core::packet::Bu
 struct Nobody;
 
 impl Observer for Nobody {
-    fn wants_packets(&self) -> bool {
-        false
-    }
     fn wants_flows(&self) -> bool {
         true
     }
-    fn on_packet(&mut self, _: &mut PacketCx<'_>) {}
     fn on_open(&mut self, _: &mut PacketCx<'_>) -> Option<Attachment> {
         Some(Attachment { interest: Interest::NONE, table: 0 })
-    }
-    fn on_attach(&mut self, _: &mut FlowCx<'_>) {}
-    fn on_orphan(&mut self, _: &mut PacketCx<'_>) {}
-    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) -> bool {
-        false
-    }
-    fn on_error(&mut self, _: &mut FlowCx<'_>, _: Side, _: ErrorReason, _: u16) {}
-    fn on_new_data(&mut self, _: &mut FlowCx<'_>, _: Side, _: bool) {}
-    fn on_end(&mut self, _: &mut FlowCx<'_>, _: EndReason) {}
-    fn on_wakeup(&mut self, _: &mut CoreCx<'_>, _: Timestamp) {}
-    fn reading(&self, _: u16, _: Side) -> Reading {
-        Reading::NOBODY
     }
 }
 

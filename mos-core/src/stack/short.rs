@@ -35,11 +35,11 @@ const AT_SND: Wanted = Wanted::of(SND_PKT_IN);
 /// ... at the RCV hook ...
 const AT_RCV: Wanted = Wanted::of(RCV_PKT_IN);
 
-/// ... and in between: then there is more to do than to tell it.
-const MORE: Wanted = Wanted::BUFFERS.or(Wanted::RTT);
-
-/// ... and after the SND hook.
+/// ... and anywhere after the SND hook.
 const AFTER_SND: Wanted = Wanted::of(RCV_PKT_IN.or(Interest::IMMEDIATE).or(Interest::RTT));
+
+/// What is to be done between the two hooks besides.
+const IN_BETWEEN: Wanted = Wanted::BUFFERS.or(Wanted::RTT);
 
 /// What is left to do for a segment whose numbers have been noted.
 #[derive(Clone, Copy, Debug)]
@@ -197,13 +197,8 @@ impl Stack {
         };
         let Some(rest) = gliding else { return false };
         self.stats.flow_packets += 1;
-        match rest {
-            Rest::Nothing => {}
-            // Looked up again, not kept: the loop has the registers for what all packets need.
-            Rest::Payload => self.bring(self.slots[index], side, index, burst),
-            Rest::Sent => self.tell_at_snd(self.slots[index], side, index, burst, observer),
-            Rest::Told => self.tell(self.slots[index], side, index, burst, observer),
-        }
+        // The slot is looked up again, not kept: the loop has the registers for what all packets need.
+        self.finish(rest, self.slots[index], side, index, burst, observer);
         true
     }
 
@@ -300,7 +295,7 @@ impl Stack {
     #[inline(never)]
     fn tell<O: Observer>(&mut self, slot: u32, side: Side, index: usize, burst: &mut Burst<'_>, observer: &mut O) {
         let wanted = self.flows.hot(slot).wanted;
-        if wanted.any(MORE) {
+        if wanted.any(IN_BETWEEN) {
             return self.tell_more(wanted, slot, side, index, burst, observer);
         }
         self.sender = side;
@@ -336,11 +331,8 @@ impl Stack {
         observer: &mut O,
     ) {
         self.sender = side;
-        self.edits.begin();
-        self.dropped = false;
         let mut cx = FlowCx { stack: self, burst: burst.reborrow(), slot, index: Some(index) };
-        observer.on_events(&mut cx, Hook::Snd, side, SND_PKT_IN);
-        match cx.stack.fate(index, &cx.burst) {
+        match cx.raise_sent(AT_SND, side, index, SND_PKT_IN, observer) {
             Fate::Kept => {
                 let (packet, hot) = (&cx.stack.packets[index], cx.stack.flows.hot_mut(slot));
                 // Looked at again: the callbacks may have asked for any of it.
@@ -359,7 +351,7 @@ impl Stack {
     /// What is between the update of the receiver and the RCV hook.
     #[inline(always)]
     fn bring_told(&mut self, wanted: Wanted, slot: u32, side: Side, index: usize, burst: &Burst<'_>) {
-        if wanted.any(Wanted::buffer(side.other())) && self.packets[index].payload_len > 0 {
+        if self.packets[index].payload_len > 0 && wanted.any(Wanted::buffer(side.other())) {
             self.bring(slot, side, index, burst);
         }
         if wanted.any(Wanted::RTT) {
@@ -528,12 +520,7 @@ impl FlowCx<'_> {
         let ((hot, cold), packet) = (self.stack.flows.parts(slot), &self.stack.packets[index]);
         let received = arrive(hot, cold, packet);
         let wanted = hot.wanted;
-        if packet.payload_len > 0 && wanted.any(Wanted::buffer(peer)) {
-            self.stack.bring(slot, side, index, &self.burst);
-        }
-        if wanted.any(Wanted::RTT) {
-            self.stack.measure_short(slot, side, index);
-        }
+        self.stack.bring_told(wanted, slot, side, index, &self.burst);
         let told = wanted.any(Wanted::at(Hook::Rcv, received));
         let changed = told && observer.on_events(self, Hook::Rcv, peer, received);
         if changed || wanted.any(Wanted::IMMEDIATE) {

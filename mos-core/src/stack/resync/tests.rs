@@ -2,9 +2,9 @@ use alloc::vec::Vec;
 
 use super::*;
 use crate::config::{ChecksumMode, Config};
-use crate::event::{Attachment, EndReason, ErrorReason, Hook, Interest, Observer, Reading};
+use crate::event::{Attachment, Interest, Observer};
 use crate::packet::{Burst, FrameMeta, LinkType, Offload};
-use crate::stack::{CoreCx, FlowCx, PacketCx};
+use crate::stack::PacketCx;
 use crate::time::Timestamp;
 use crate::wire::{TcpFlags, TcpSegment};
 
@@ -12,27 +12,11 @@ use crate::wire::{TcpFlags, TcpSegment};
 struct Nobody;
 
 impl Observer for Nobody {
-    fn wants_packets(&self) -> bool {
-        false
-    }
     fn wants_flows(&self) -> bool {
         true
     }
-    fn on_packet(&mut self, _: &mut PacketCx<'_>) {}
     fn on_open(&mut self, _: &mut PacketCx<'_>) -> Option<Attachment> {
         Some(Attachment { interest: Interest::NONE, table: 0 })
-    }
-    fn on_attach(&mut self, _: &mut FlowCx<'_>) {}
-    fn on_orphan(&mut self, _: &mut PacketCx<'_>) {}
-    fn on_events(&mut self, _: &mut FlowCx<'_>, _: Hook, _: Side, _: Interest) -> bool {
-        false
-    }
-    fn on_error(&mut self, _: &mut FlowCx<'_>, _: Side, _: ErrorReason, _: u16) {}
-    fn on_new_data(&mut self, _: &mut FlowCx<'_>, _: Side, _: bool) {}
-    fn on_end(&mut self, _: &mut FlowCx<'_>, _: EndReason) {}
-    fn on_wakeup(&mut self, _: &mut CoreCx<'_>, _: Timestamp) {}
-    fn reading(&self, _: u16, _: Side) -> Reading {
-        Reading::NOBODY
     }
 }
 
